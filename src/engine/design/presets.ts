@@ -1,0 +1,219 @@
+/**
+ * Designs as values: the presets, the axes, and how a design is written.
+ *
+ * A design is `preset[+axis=choice…]`; its canonical string has the axes that
+ * differ from the preset in alphabetical order and is what JSON carries. A
+ * combination that cannot exist is refused with its reason. A new proposal is
+ * one file under word/ and one row here.
+ */
+import type { FreePointer } from "./free-pointer.js";
+import type { DesignContext, PageDesign, WordOptions } from "./word/axis.js";
+import {
+  TYPE_NAMES,
+  TYPES_2024,
+  TYPES_2024B,
+  TYPES_2025,
+  TYPES_PAGE32,
+  type TypeName,
+  type TypeTable,
+} from "./word/axis-types.js";
+import { Memdesc16 } from "./word/memdesc16.js";
+import { Memdesc8 } from "./word/memdesc8.js";
+import { Page32 } from "./word/page32.js";
+import { Page64 } from "./word/page64.js";
+import { Slot64 } from "./word/slot64.js";
+
+export type WordName = "page64" | "page32" | "memdesc16" | "memdesc8" | "slot64";
+
+/** Every choice that makes a page design. */
+export interface Design {
+  /** Canonical: `today`, `memdesc8+free-pointer=outside`, … */
+  readonly name: string;
+  readonly word: WordName;
+  readonly separated: ReadonlySet<TypeName>;
+  readonly types: TypeTable;
+  readonly pageBits: WordOptions["pageBits"];
+  readonly freePointer: FreePointer;
+}
+
+/** A design that cannot be, or a text that is none. */
+export class DesignError extends Error {
+  override readonly name = "DesignError";
+}
+
+const NONE: ReadonlySet<TypeName> = new Set();
+/** Types that an overlay or nothing stands for until they are separated, in the published order of conversion. */
+export const CONVERSION_ORDER: readonly TypeName[] = [
+  "page-table",
+  "zpdesc",
+  "slab",
+  "bump",
+  "movable",
+  "percpu",
+  "acctmem",
+  "managed",
+  "hwpoison",
+  "ksm",
+  "anon",
+  "file",
+];
+const ALL: ReadonlySet<TypeName> = new Set(CONVERSION_ORDER);
+/** Types that a small word has no overlay for: without a descriptor they could not exist. */
+const NEEDED: readonly TypeName[] = ["page-table", "zpdesc", "slab", "bump", "ksm", "anon", "file"];
+/** … and of those, the ones that every revision of the type table has. */
+const CORE: readonly TypeName[] = ["page-table", "slab", "anon", "file"];
+/** The 32-byte stage's table of types has no code left for managed memory. */
+const PAGE32_TYPES: ReadonlySet<TypeName> = new Set(CONVERSION_ORDER.filter((t) => t !== "managed"));
+
+const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
+  today: { word: "page64", separated: NONE, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
+  page32: { word: "page32", separated: PAGE32_TYPES, types: TYPES_PAGE32, pageBits: "word", freePointer: "inside" },
+  memdesc16: { word: "memdesc16", separated: ALL, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
+  memdesc8: { word: "memdesc8", separated: ALL, types: TYPES_2025, pageBits: "type", freePointer: "inside" },
+  slot64: { word: "slot64", separated: NONE, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
+};
+/** Other names of presets. */
+const ALIASES: Readonly<Record<string, string>> = { page64: "today" };
+
+/** The five designs that a report compares unless told otherwise. */
+export const DEFAULT_DESIGNS: readonly string[] = ["today", "page32", "memdesc16", "memdesc8", "slot64"];
+
+const TABLES: Readonly<Record<string, TypeTable>> = {
+  "2024": TYPES_2024,
+  "2024b": TYPES_2024B,
+  "2025": TYPES_2025,
+  page32: TYPES_PAGE32,
+};
+
+const one = <T extends string>(axis: string, choice: string, choices: readonly T[]): T => {
+  const found = choices.find((c) => c === choice);
+  if (found === undefined) throw new DesignError(`${axis}=${choice}: ${axis} is one of ${choices.join(", ")}`);
+  return found;
+};
+
+/** `page-table/slab`: names of page types; `folio` is file, anon and ksm; `none` is none. */
+function parseTypes(text: string): ReadonlySet<TypeName> {
+  const types = new Set<TypeName>();
+  if (text === "none") return types;
+  for (const name of text.split("/")) {
+    if (name === "folio") for (const t of ["file", "anon", "ksm"] as const) types.add(t);
+    else if (name === "all") for (const t of CONVERSION_ORDER) types.add(t);
+    else types.add(one("separated", name, CONVERSION_ORDER));
+  }
+  return types;
+}
+
+/**
+ * Reads one design. Throws DesignError, with the reason, for an unknown preset,
+ * axis or choice and for a combination that cannot exist.
+ */
+export function parseDesign(text: string): Design {
+  const [head = "", ...parts] = text.trim().split("+");
+  const preset = ALIASES[head] ?? head;
+  const base = PRESETS[preset];
+  if (base === undefined) {
+    throw new DesignError(`no design is called "${head}": there are ${Object.keys(PRESETS).join(", ")} and page64 for today`);
+  }
+  let design: Omit<Design, "name"> = base;
+  for (const part of parts) {
+    const [axis = "", choice = ""] = part.split("=");
+    if (axis === "separated") design = { ...design, separated: parseTypes(choice) };
+    else if (axis === "page-bits") design = { ...design, pageBits: one(axis, choice, ["word", "type", "descriptor"]) };
+    else if (axis === "free-pointer") design = { ...design, freePointer: one(axis, choice, ["inside", "outside"]) };
+    else if (axis === "types") design = { ...design, types: TABLES[one(axis, choice, Object.keys(TABLES))] };
+    else throw new DesignError(`"${part}" in "${text}": the axes are separated, page-bits, free-pointer, types`);
+  }
+  refuseIllegal(design);
+  return { ...design, name: canonical(preset, base, design) };
+}
+
+/** Reads a list of designs separated by commas; doubles are an error. */
+export function parseDesigns(text: string): Design[] {
+  const designs = text.split(",").map(parseDesign);
+  for (const [i, d] of designs.entries()) {
+    if (designs.findIndex((e) => e.name === d.name) < i) throw new DesignError(`${d.name} is named twice`);
+  }
+  return designs;
+}
+
+function refuseIllegal(d: Omit<Design, "name">): void {
+  const small = d.word === "page32" || d.word === "memdesc16" || d.word === "memdesc8";
+  for (const type of NEEDED) {
+    if (small && !d.separated.has(type)) {
+      throw new DesignError(`${d.word} cannot leave ${type} without a descriptor: its word has no room for the overlay`);
+    }
+  }
+  if (d.word === "slot64" && d.separated.size > 0) {
+    throw new DesignError("slot64 keeps every type in its slot: nothing can be separated from it");
+  }
+  if (d.word === "page64" && d.separated.has("file") !== d.separated.has("anon")) {
+    throw new DesignError("page64 separates file and anon together: one struct folio serves both until anon_folio exists");
+  }
+  if (d.word === "page64" && d.separated.has("file") !== d.separated.has("ksm")) {
+    throw new DesignError("page64 separates ksm with file and anon: a KSM page is a folio there");
+  }
+  if (d.word === "memdesc8" && d.pageBits === "word") {
+    throw new DesignError("memdesc8 has no room for page bits in its word: page-bits=type or descriptor");
+  }
+  if ((d.word === "page64" || d.word === "slot64") && d.pageBits !== "word") {
+    throw new DesignError(`${d.word} keeps page bits in the page's own flags: page-bits=word`);
+  }
+  if ((d.types === TYPES_PAGE32) !== (d.word === "page32")) {
+    throw new DesignError("the page32 type table belongs to page32, whose list pointers share the word, and to nothing else");
+  }
+  if (d.pageBits === "type" && d.types.code[TYPE_NAMES.indexOf("anon-exclusive")] < 0) {
+    throw new DesignError(`page-bits=type needs an unassigned type to spend, which type table ${d.types.name} does not leave`);
+  }
+  for (const type of d.separated) {
+    if (small && d.types.code[TYPE_NAMES.indexOf(type)] < 0 && CORE.includes(type)) {
+      throw new DesignError(`type table ${d.types.name} has no ${type}, which ${d.word} cannot do without`);
+    }
+  }
+}
+
+function canonical(preset: string, base: Omit<Design, "name">, d: Omit<Design, "name">): string {
+  const parts: string[] = [];
+  if (d.freePointer !== base.freePointer) parts.push(`free-pointer=${d.freePointer}`);
+  if (d.pageBits !== base.pageBits) parts.push(`page-bits=${d.pageBits}`);
+  if (!sameSet(d.separated, base.separated)) {
+    const types = CONVERSION_ORDER.filter((t) => d.separated.has(t));
+    parts.push(`separated=${types.length === 0 ? "none" : types.join("/")}`);
+  }
+  if (d.types !== base.types) parts.push(`types=${d.types.name}`);
+  return [preset, ...parts].join("+");
+}
+
+const sameSet = (a: ReadonlySet<TypeName>, b: ReadonlySet<TypeName>): boolean =>
+  a.size === b.size && [...a].every((t) => b.has(t));
+
+/** Types that the design gives a descriptor and its type table knows. */
+const describable = (d: Design): ReadonlySet<TypeName> =>
+  new Set([...d.separated].filter((t) => d.word === "page64" || d.types.code[TYPE_NAMES.indexOf(t)] >= 0));
+
+/** Makes the page design on its words. */
+export function createWord(d: Design, context: DesignContext): PageDesign {
+  const options: WordOptions = { separated: describable(d), pageBits: d.pageBits, types: d.types };
+  switch (d.word) {
+    case "page64":
+      return new Page64(context, options);
+    case "page32":
+      return new Page32(context, options);
+    case "memdesc16":
+      return new Memdesc16(context, options);
+    case "memdesc8":
+      return new Memdesc8(context, options);
+    case "slot64":
+      return new Slot64(context, options);
+    default:
+      return d.word satisfies never;
+  }
+}
+
+/** Bytes per page of a word, and bytes per pageblock of its side table, before a machine exists. */
+export const WORD_BYTES: Readonly<Record<WordName, { readonly page: number; readonly pageblock: number }>> = {
+  page64: { page: 64, pageblock: 0 },
+  page32: { page: 32, pageblock: 0 },
+  memdesc16: { page: 16, pageblock: 1 },
+  memdesc8: { page: 8, pageblock: 1 },
+  slot64: { page: 64, pageblock: 0 },
+};

@@ -1,0 +1,310 @@
+/**
+ * What the three words with a tagged pointer share: page32, memdesc16, memdesc8.
+ *
+ * Bits 0–3 of the word are the type, the rest is a 16-byte-aligned pointer or,
+ * for Misc, in-place data: subtype in bits 4–10, may-be-mapped in bit 11, order
+ * in bits 12–17, node and zone on top. All pages of a block carry the same word
+ * (but for per-page bits that a type is spent on). A word of 0 is harmless: the
+ * page is in a free block whose aligned head says so, or it was never set up.
+ *
+ * Where the word lies and how free blocks are linked is each design's own.
+ * Facts: memdesc-facts §1.1–1.4, §1.6; node, zone on top as in §1.3.
+ */
+import type { Ref } from "../../../units.js";
+import {
+  FOLIO_FLAGS,
+  FOLIO_LARGE_LARGE_MAPCOUNT,
+  FOLIO_LARGE_SIZE,
+  FOLIO_MAPCOUNT,
+  FOLIO_MAPPING,
+  FOLIO_MEMCG,
+  FOLIO_REFCOUNT,
+} from "../../layout/generated/offsets.js";
+import { addressHigh, addressLow, refOfAddress, type Words } from "../../words/words.js";
+import type { CacheSpec, DesignContext, FolioLayout, PageDesign, PageImage, WordOptions } from "./axis.js";
+import {
+  averageMapcount,
+  blockOfDescriptor,
+  descriptorCaches,
+  describeRun,
+  exclusiveInDescriptor,
+  freeHead,
+  orderOfDescriptor,
+  PAGE_BITS_AT,
+  SLAB_LAYOUT,
+  type DescriptorCaches,
+} from "./axis-descriptors.js";
+import { FL_HUGETLB, FL_LARGE_RMAPPABLE, locationKey, LOCATION_MASK, MAPPING_ANON, MAPPING_KSM, PG_OWNER_2 } from "./axis-flags.js";
+import { isFolioType, T_ANON, T_ANON_EXCLUSIVE, T_BUDDY, T_FILE, T_KSM, T_MISC, type PageType } from "./axis-types.js";
+
+const MISC_MAPPABLE = 1 << 11;
+const MISC_SUBTYPE_SHIFT = 4;
+const MISC_ORDER_SHIFT = 12;
+
+/** Low half of a Misc word. */
+const miscWord = (code: number, subtype: number, mappable: boolean, order: number): number =>
+  code | (subtype << MISC_SUBTYPE_SHIFT) | (mappable ? MISC_MAPPABLE : 0) | (order << MISC_ORDER_SHIFT);
+
+const FOLIO: FolioLayout = {
+  flags: FOLIO_FLAGS,
+  mapping: FOLIO_MAPPING,
+  refcount: FOLIO_REFCOUNT,
+  mapcount: FOLIO_MAPCOUNT,
+  memcg: FOLIO_MEMCG,
+  largeMapcount: FOLIO_LARGE_LARGE_MAPCOUNT,
+};
+
+export abstract class TaggedDesign implements PageDesign {
+  abstract readonly name: string;
+  abstract readonly pageBytes: number;
+  abstract readonly summary: string;
+  abstract readonly mapcounts: "per-page" | "per-folio";
+  abstract readonly reach: number;
+  abstract readonly bytesPerPageblock: number;
+  readonly types: PageDesign["types"];
+  readonly caches: readonly CacheSpec[];
+  readonly folio = FOLIO;
+  readonly slab = SLAB_LAYOUT;
+  readonly w: Words;
+  protected readonly context: DesignContext;
+  protected readonly pageBits: WordOptions["pageBits"];
+  readonly #descriptors: DescriptorCaches;
+  /** Code of Misc, read on every word. */
+  readonly #misc: number;
+
+  constructor(context: DesignContext, options: WordOptions, anonFolio: boolean) {
+    this.w = context.w;
+    this.context = context;
+    this.types = options.types;
+    this.pageBits = options.pageBits;
+    this.#descriptors = descriptorCaches(options, anonFolio);
+    this.caches = this.#descriptors.specs;
+    this.#misc = options.types.code[T_MISC];
+  }
+
+  /** Low half of the tagged word; the high half is in `w.hi`. */
+  protected abstract loadWord(pfn: number): number;
+  protected abstract storeWord(pfn: number, lo: number, hi: number): void;
+  /** Copies a template of whole pages over `periods` × its length of pages. */
+  protected abstract fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, zone: number): void;
+  abstract zoneOf(pfn: number): number;
+  abstract freeOrderAt(pfn: number): number;
+  abstract link(pfn: number, order: number, next: number, prev: number, pcp: number): void;
+  abstract unlink(pfn: number): void;
+  abstract setNext(pfn: number, next: number): void;
+  abstract setPrev(pfn: number, prev: number): void;
+  abstract nextOf(pfn: number): number;
+  abstract prevOf(pfn: number): number;
+  abstract wordsOf(pfn: number): { ref: Ref; off: number; struct: string };
+
+  /** Type of a word that is not 0. */
+  #typeOfWord(lo: number): PageType {
+    const type = this.types.type[lo & 15];
+    return (type < 0 ? T_MISC : type) as PageType;
+  }
+
+  typeOf(pfn: number): PageType {
+    const lo = this.loadWord(pfn);
+    if ((lo | this.w.hi) !== 0) return this.#typeOfWord(lo);
+    return freeHead(this, pfn) >= 0 ? T_BUDDY : T_MISC;
+  }
+
+  subtypeOf(pfn: number): number {
+    return (this.loadWord(pfn) >>> MISC_SUBTYPE_SHIFT) & 127;
+  }
+
+  descriptorOf(pfn: number): Ref {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    if ((lo | hi) === 0) return 0 as Ref;
+    const type = this.#typeOfWord(lo);
+    return type === T_MISC || type === T_BUDDY ? (0 as Ref) : refOfAddress(lo, hi);
+  }
+
+  separateOf(pfn: number): Ref {
+    return this.descriptorOf(pfn);
+  }
+
+  /** A word of 0 is harmless, so fresh memory is blank already. */
+  blankRun(_pfn: number, _count: number, _zone: number): void {}
+
+  /** There is no flags word per page. */
+  setPageFlags(_pfn: number, _flags: number): boolean {
+    return false;
+  }
+
+  blockOf(pfn: number): number {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
+    if (type === T_MISC) return pfn - (pfn % 2 ** ((lo >>> MISC_ORDER_SHIFT) & 63));
+    if (type !== T_BUDDY) return blockOfDescriptor(this.w, refOfAddress(lo, hi), type);
+    const head = freeHead(this, pfn);
+    return head >= 0 ? head : pfn;
+  }
+
+  orderOf(pfn: number): number {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
+    if (type === T_MISC) return (lo >>> MISC_ORDER_SHIFT) & 63;
+    if (type !== T_BUDDY) return orderOfDescriptor(this.w, refOfAddress(lo, hi), type);
+    const head = freeHead(this, pfn);
+    return head >= 0 ? this.freeOrderAt(head) : 0;
+  }
+
+  ownerWord(pfn: number): number {
+    return this.loadWord(pfn);
+  }
+
+  folioOfOwner(lo: number, hi: number): Ref {
+    if ((lo | hi) === 0) return 0 as Ref;
+    return isFolioType(this.#typeOfWord(lo)) ? refOfAddress(lo, hi) : (0 as Ref);
+  }
+
+  flagsOf(pfn: number): number {
+    const descriptor = this.descriptorOf(pfn);
+    if (descriptor === 0) return 0;
+    const flags = this.w.load32(descriptor, FOLIO_FLAGS) & ~(FL_HUGETLB | FL_LARGE_RMAPPABLE);
+    return flags | this.exclusiveOf(this.blockOf(pfn));
+  }
+
+  pageFlagsOf(pfn: number): number {
+    return this.blockOf(pfn) === pfn ? this.flagsOf(pfn) : this.exclusiveOf(pfn);
+  }
+
+  /** PG_OWNER_2 where this anonymous page is exclusive, at the home its design gives that bit. */
+  protected exclusiveOf(pfn: number): number {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    if ((lo | hi) === 0) return 0;
+    const type = this.#typeOfWord(lo);
+    if (type === T_ANON_EXCLUSIVE) return PG_OWNER_2;
+    if (type !== T_ANON || this.pageBits !== "descriptor") return 0;
+    const descriptor = refOfAddress(lo, hi);
+    const order = orderOfDescriptor(this.w, descriptor, type);
+    return exclusiveInDescriptor(this.w, descriptor, order, pfn - blockOfDescriptor(this.w, descriptor, type)) ? PG_OWNER_2 : 0;
+  }
+
+  mappingBitsOf(pfn: number): number {
+    const descriptor = this.descriptorOf(pfn);
+    if (descriptor === 0 || !isFolioType(this.typeOf(pfn))) return 0;
+    return this.w.load32(descriptor, FOLIO_MAPPING) & 3;
+  }
+
+  mapcountOf(pfn: number): number {
+    const type = this.typeOf(pfn);
+    if (!isFolioType(type)) return 0;
+    const descriptor = this.descriptorOf(pfn);
+    return averageMapcount(this.w, descriptor, orderOfDescriptor(this.w, descriptor, type));
+  }
+
+  folioClassOf(pfn: number): number {
+    const descriptor = this.descriptorOf(pfn);
+    if (descriptor === 0) return 0;
+    const flags = this.w.load32(descriptor, FOLIO_FLAGS);
+    return flags & FL_HUGETLB ? 1 : flags & FL_LARGE_RMAPPABLE ? 2 : 0;
+  }
+
+  cacheFor(type: PageType, order: number): number {
+    return this.#descriptors.cacheFor(type, order);
+  }
+
+  bind(pfn: number, order: number, type: PageType, descriptor: Ref): void {
+    const lo = addressLow(descriptor) | this.types.code[type];
+    const hi = addressHigh(descriptor);
+    if (order === 0) return this.storeWord(pfn, lo, hi);
+    for (let i = 0; i < 1 << order; i++) this.storeWord(pfn + i, lo, hi);
+  }
+
+  bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, zone: number): void {
+    const lo = miscWord(this.#misc, subtype, mappable, order);
+    const hi = this.context.zones.bits[zone];
+    for (let i = 0; i < 1 << order; i++) this.storeWord(pfn + i, lo, hi);
+  }
+
+  release(pfn: number, order: number): void {
+    for (let i = 0; i < 1 << order; i++) this.storeWord(pfn + i, 0, 0);
+  }
+
+  initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
+    this.#descriptors.init(this.w, descriptor, pfn, order, type, this.context.zones.bits[zone]);
+    const anon = type !== T_FILE;
+    const target = anon ? this.context.anonVma : this.context.addressSpace;
+    const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
+    this.w.store64(descriptor, FOLIO_MAPPING, addressLow(target) | bits, addressHigh(target));
+    if (order === 0 || !anon || this.pageBits !== "descriptor") return;
+    const end = FOLIO_LARGE_SIZE + Math.ceil(2 ** order / 64) * 16;
+    for (let off = FOLIO_LARGE_SIZE; off < end; off += 8) this.w.store64(descriptor, off, 0, 0);
+  }
+
+  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+    if (descriptor === 0) return this.#miscRun(pfn, count, image);
+    const pages = 2 ** image.order;
+    const anon = image.type === T_ANON;
+    const headCode = this.types.code[anon && this.spendsType(image.flags) ? T_ANON_EXCLUSIVE : image.type];
+    const tailCode = this.types.code[anon && this.spendsType(image.tailFlags) ? T_ANON_EXCLUSIVE : image.type];
+    if (image.order <= 4) {
+      const block = new Int32Array(2 * pages);
+      const strided = new Int32Array(pages);
+      for (let i = 0; i < pages; i++) {
+        block[i * 2] = i === 0 ? headCode : tailCode;
+        strided[i] = i * 2;
+      }
+      this.fillWords(pfn, block, count, strided, descriptor * 16, stride * 16, image.zone);
+    } else {
+      const one = new Int32Array([0]);
+      for (let i = 0; i < count; i++) {
+        const at = pfn + i * pages;
+        const address = (descriptor + i * stride) * 16;
+        this.fillWords(at, new Int32Array([headCode, 0]), 1, one, address, 0, image.zone);
+        this.fillWords(at + 1, new Int32Array([tailCode, 0]), pages - 1, one, address, 0, image.zone);
+      }
+    }
+    this.#describe(pfn, count, image, descriptor, stride, anon);
+  }
+
+  #miscRun(pfn: number, count: number, image: PageImage): void {
+    const lo = miscWord(this.#misc, image.subtype, image.mappable, image.order);
+    const word = new Int32Array([lo, this.context.zones.bits[image.zone]]);
+    this.fillWords(pfn, word, count * 2 ** image.order, null, 0, 0, image.zone);
+  }
+
+  #describe(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number, anon: boolean): void {
+    const inFolio = anon && !(this.pageBits === "descriptor" && image.order === 0);
+    const folio = inFolio ? { ...image, flags: image.flags & ~PG_OWNER_2 } : image;
+    describeRun(this.w, this.context, pfn, count, folio, descriptor, stride);
+    if (!anon || this.pageBits !== "descriptor" || image.order === 0) return;
+    for (let i = 0; i < count; i++) this.#fillPageBits((descriptor + i * stride) as Ref, image);
+  }
+
+  #fillPageBits(descriptor: Ref, image: PageImage): void {
+    const tails = image.tailFlags & PG_OWNER_2 ? 0x55555555 : 0;
+    for (let i = 0; i < Math.max(1, 2 ** image.order / 16); i++) this.w.store32(descriptor, PAGE_BITS_AT + i * 4, tails);
+    const head = image.flags & PG_OWNER_2 ? 1 : 0;
+    this.w.store32(descriptor, PAGE_BITS_AT, (tails & ~1) | head);
+  }
+
+  /** Whether a page with these flags gets the type that is spent on anon-exclusive. */
+  protected spendsType(flags: number): boolean {
+    return this.pageBits === "type" && (flags & PG_OWNER_2) !== 0;
+  }
+
+  addMapcount(pfn: number, n: number): void {
+    const descriptor = this.descriptorOf(pfn);
+    const large = orderOfDescriptor(this.w, descriptor, this.typeOf(pfn)) > 0;
+    this.w.add32(descriptor, large ? FOLIO_LARGE_LARGE_MAPCOUNT : FOLIO_MAPCOUNT, n);
+  }
+
+  /** Zone of a page from its Misc word, else from its descriptor's flags, else −1. */
+  protected zoneInWords(pfn: number): number {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    if ((lo | hi) === 0) return -1;
+    const type = this.#typeOfWord(lo);
+    if (type === T_BUDDY) return -1;
+    if (type === T_MISC) return this.context.zones.byKey[locationKey(hi & LOCATION_MASK)];
+    this.w.load64(refOfAddress(lo, hi), FOLIO_FLAGS);
+    return this.context.zones.byKey[locationKey(this.w.hi)];
+  }
+}

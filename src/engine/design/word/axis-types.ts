@@ -1,0 +1,167 @@
+/**
+ * Page types and the type tables that number them.
+ *
+ * The engine has one numbering of its own, that of the newest readable revision
+ * (2025) of the Memdescs page. How a design writes a type into a page is its
+ * table's business: three revisions exist, the 32-byte stage has one of its own,
+ * and a type that a table does not know is no type of that design.
+ * Facts: memdesc-facts §1.2, §1.3, §3.1.
+ */
+
+/** Number of a page type inside the engine: the 2025 numbering. */
+export type PageType = number & { readonly pageType: true };
+
+const t = (n: number): PageType => n as PageType;
+
+export const T_MISC = t(0);
+export const T_BUDDY = t(1);
+export const T_FILE = t(2);
+export const T_ANON = t(3);
+export const T_KSM = t(4);
+export const T_SLAB = t(5);
+export const T_BUMP = t(6);
+export const T_MOVABLE = t(7);
+export const T_PGTABLE = t(8);
+export const T_HWPOISON = t(9);
+export const T_PERCPU = t(10);
+export const T_ACCTMEM = t(11);
+export const T_ZPDESC = t(12);
+export const T_MANAGED = t(13);
+/** An anonymous page that is exclusive, where a type is spent on that bit (unassigned in the wiki). */
+export const T_ANON_EXCLUSIVE = t(14);
+
+export const TYPE_NAMES = [
+  "misc",
+  "buddy",
+  "file",
+  "anon",
+  "ksm",
+  "slab",
+  "bump",
+  "movable",
+  "page-table",
+  "hwpoison",
+  "percpu",
+  "acctmem",
+  "zpdesc",
+  "managed",
+  "anon-exclusive",
+] as const;
+export type TypeName = (typeof TYPE_NAMES)[number];
+
+/** True for the types whose descriptor is a folio: the ones with reference and map counts. */
+export const isFolioType = (type: PageType): boolean =>
+  type === T_FILE || type === T_ANON || type === T_KSM || type === T_ANON_EXCLUSIVE;
+
+/** Subtypes of Misc, bits 4–10. */
+export const MISC_RESERVED = 0;
+export const MISC_ZERO = 1;
+export const MISC_UNKNOWN = 2;
+export const MISC_VMALLOC = 3;
+export const MISC_GUARD = 4;
+export const MISC_OFFLINE = 5;
+export const MISC_KMALLOC_LARGE = 6;
+export const MISC_EXACT = 7;
+export const MISC_BRD = 8;
+export const MISC_NAMES = ["reserved", "zero", "unknown", "vmalloc", "guard", "offline", "kmalloc-large", "exact", "brd"];
+
+/** How one revision writes types into the low four bits of a word. */
+export interface TypeTable {
+  readonly name: string;
+  readonly source: string;
+  /** Code of each page type; −1 where the revision has no such type. */
+  readonly code: Int8Array;
+  /** Page type of each of the 16 codes; −1 for unassigned. */
+  readonly type: Int8Array;
+  /** Codes that all mean the same: what low bits a list pointer may have. */
+  readonly aliases: readonly number[];
+}
+
+function table(name: string, source: string, codes: Partial<Record<TypeName, number>>, aliases: readonly number[] = []): TypeTable {
+  const code = new Int8Array(TYPE_NAMES.length).fill(-1);
+  const type = new Int8Array(16).fill(-1);
+  for (const [i, typeName] of TYPE_NAMES.entries()) {
+    const c = codes[typeName];
+    if (c === undefined) continue;
+    code[i] = c;
+    if (type[c] < 0) type[c] = i;
+  }
+  for (const c of aliases) type[c] = T_BUDDY;
+  return { name, source, code, type, aliases };
+}
+
+/** Early 2024: type 0 is "none / reserved / guard"; what later became Misc lives there. */
+export const TYPES_2024 = table("2024", "Memdescs wiki, early revision", {
+  misc: 0,
+  file: 1,
+  anon: 2,
+  ksm: 3,
+  slab: 4,
+  buddy: 5,
+  movable: 6,
+  "page-table": 9,
+  bump: 10,
+  hwpoison: 11,
+  "anon-exclusive": 14,
+});
+
+/** Later 2024: Misc with subtypes; no type yet for zsmalloc, accounted or managed memory. */
+export const TYPES_2024B = table("2024b", "Memdescs wiki, later revision of 2024", {
+  misc: 0,
+  buddy: 1,
+  file: 2,
+  anon: 3,
+  ksm: 4,
+  slab: 5,
+  movable: 6,
+  "page-table": 7,
+  bump: 8,
+  hwpoison: 9,
+  percpu: 10,
+  "anon-exclusive": 14,
+});
+
+/** The newest readable revision; the default. 14 is unassigned there and spent here on anon-exclusive. */
+export const TYPES_2025 = table("2025", "Memdescs wiki, newest readable revision (goals for 2025)", {
+  misc: 0,
+  buddy: 1,
+  file: 2,
+  anon: 3,
+  ksm: 4,
+  slab: 5,
+  bump: 6,
+  movable: 7,
+  "page-table": 8,
+  hwpoison: 9,
+  percpu: 10,
+  acctmem: 11,
+  zpdesc: 12,
+  managed: 13,
+  "anon-exclusive": 14,
+});
+
+/**
+ * The 32-byte stage: list pointers overlap the memdesc and are only 4-byte
+ * aligned, so 0, 4, 8 and 12 all mean Buddy. 1–3 are published; the copy of the
+ * page ends there, so the numbers from 5 on are invented.
+ */
+export const TYPES_PAGE32 = table(
+  "page32",
+  "Memdescs/Path, later 2025 (codes 1-3); codes from 5 on invented, the page's copy ends",
+  {
+    buddy: 0,
+    misc: 1,
+    file: 2,
+    anon: 3,
+    ksm: 5,
+    slab: 6,
+    bump: 7,
+    movable: 9,
+    "page-table": 10,
+    hwpoison: 11,
+    percpu: 13,
+    acctmem: 14,
+    zpdesc: 15,
+  },
+  [0, 4, 8, 12],
+);

@@ -1,0 +1,193 @@
+/**
+ * page32: the 32-byte stage in its early 2025 layout.
+ *
+ * flags; union{ buddy_list | pcp_list | {memdesc, _refcount} }; union{ private |
+ * _mapcount }. Node and zone, reserved, hwpoison and anon-exclusive stay in the
+ * page's own flags; everything else about a folio is in a separate struct folio,
+ * whose flags carry a copy of node and zone. A free block keeps its order in
+ * private. List pointers overlap the memdesc and are only 4-byte aligned, so the
+ * type codes 0, 4, 8 and 12 all mean "on a list"; which list, the high half of
+ * private says (1 buddy, 2 per-CPU; invented). Map counts stay per page.
+ *
+ * Facts: memdesc-facts §1.7, §3.1.
+ */
+import type { Ref } from "../../../units.js";
+import {
+  PAGE32_FLAGS,
+  PAGE32_LIST_NEXT,
+  PAGE32_LIST_PREV,
+  PAGE32_MAPCOUNT,
+  PAGE32_MEMDESC,
+  PAGE32_PRIVATE,
+  PAGE32_REFCOUNT,
+} from "../../layout/generated/offsets.js";
+import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
+import type { DesignContext, PageImage, WordOptions } from "./axis.js";
+import { TaggedDesign } from "./axis-tagged.js";
+import { locationKey, PG_HWPOISON, PG_OWNER_2, PG_RESERVED } from "./axis-flags.js";
+import { isFolioType, MISC_RESERVED, T_ANON, T_BUDDY, T_MISC } from "./axis-types.js";
+
+/** Flags that stay in page->flags at this stage. */
+const OWN_FLAGS = PG_RESERVED | PG_HWPOISON | PG_OWNER_2;
+const ON_BUDDY = 1;
+const ON_PCP = 2;
+
+export class Page32 extends TaggedDesign {
+  readonly name = "page32";
+  readonly pageBytes = 32;
+  readonly summary = "struct page 32 B";
+  readonly mapcounts = "per-page";
+  readonly reach = 2 ** 32;
+  readonly bytesPerPageblock = 0;
+  readonly #base: number;
+
+  constructor(context: DesignContext, options: WordOptions) {
+    super(context, options, false);
+    this.#base = context.base;
+  }
+
+  #page(pfn: number): Ref {
+    return (this.#base + pfn * 2) as Ref;
+  }
+
+  /** The memdesc, or 0 for a page on a list: its list word is no memdesc. */
+  protected loadWord(pfn: number): number {
+    const page = this.#page(pfn);
+    const lo = this.w.load64(page, PAGE32_MEMDESC);
+    if (this.types.type[lo & 15] !== T_BUDDY) return lo;
+    // 0, 4, 8, 12: the neighbour's list head, or a list's end, or nothing at all.
+    this.w.hi = 0;
+    return 0;
+  }
+
+  protected storeWord(pfn: number, lo: number, hi: number): void {
+    const page = this.#page(pfn);
+    this.w.store64(page, PAGE32_MEMDESC, lo, hi);
+    this.w.store64(page, PAGE32_REFCOUNT, 0, 0);
+    this.w.store64(page, PAGE32_PRIVATE, -1, 0);
+    if (lo === 0) this.#setOwnFlags(pfn, 0);
+  }
+
+  #setOwnFlags(pfn: number, flags: number): void {
+    this.w.store32(this.#page(pfn), PAGE32_FLAGS, flags);
+  }
+
+  protected fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, zone: number): void {
+    const pages = words.length / 2;
+    const wide = new Int32Array(8 * pages);
+    const bits = this.context.zones.bits[zone];
+    for (let i = 0; i < pages; i++) {
+      wide[i * 8 + 1] = bits;
+      wide.set(words.subarray(i * 2, i * 2 + 2), i * 8 + PAGE32_MEMDESC / 4);
+      wide[i * 8 + PAGE32_MAPCOUNT / 4] = -1;
+    }
+    const steps = strided === null ? null : strided.map((s) => s * 4 + PAGE32_MEMDESC / 4);
+    this.w.fillRun(this.#page(pfn), 0, wide, periods, steps, base, delta);
+  }
+
+  override blankRun(pfn: number, count: number, zone: number): void {
+    this.fillWords(pfn, new Int32Array([0, 0]), count, null, 0, 0, zone);
+  }
+
+  override setPageFlags(pfn: number, flags: number): boolean {
+    this.#setOwnFlags(pfn, flags);
+    return true;
+  }
+
+  override bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, zone: number): void {
+    super.bindMisc(pfn, order, subtype, mappable, zone);
+    const own = subtype === MISC_RESERVED ? PG_RESERVED : 0;
+    for (let i = 0; i < 1 << order; i++) this.#setOwnFlags(pfn + i, own);
+  }
+
+  override bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+    super.bindRun(pfn, count, image, descriptor, stride);
+    const pages = 2 ** image.order;
+    const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
+    const head = (image.flags & OWN_FLAGS) | reserved;
+    const tail = (image.tailFlags & OWN_FLAGS) | reserved;
+    const counted = isFolioType(image.type) && image.mapcount > 0;
+    if ((head | tail) === 0 && !counted) return;
+    for (let i = 0; i < count * pages; i++) {
+      this.#setOwnFlags(pfn + i, i % pages === 0 ? head : tail);
+      if (counted) this.w.store32(this.#page(pfn + i), PAGE32_MAPCOUNT, image.mapcount - 1);
+    }
+  }
+
+  override flagsOf(pfn: number): number {
+    const block = this.blockOf(pfn);
+    return super.flagsOf(pfn) | (this.w.load32(this.#page(block), PAGE32_FLAGS) & OWN_FLAGS);
+  }
+
+  override pageFlagsOf(pfn: number): number {
+    const own = this.w.load32(this.#page(pfn), PAGE32_FLAGS);
+    return this.blockOf(pfn) === pfn ? super.flagsOf(pfn) | own : own;
+  }
+
+  protected override exclusiveOf(pfn: number): number {
+    if (this.pageBits !== "word") return super.exclusiveOf(pfn);
+    return this.typeOf(pfn) === T_ANON ? this.w.load32(this.#page(pfn), PAGE32_FLAGS) & PG_OWNER_2 : 0;
+  }
+
+  override mapcountOf(pfn: number): number {
+    return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#page(pfn), PAGE32_MAPCOUNT) + 1 : 0;
+  }
+
+  override addMapcount(pfn: number, n: number): void {
+    super.addMapcount(pfn, n);
+    this.w.add32(this.#page(pfn), PAGE32_MAPCOUNT, n);
+  }
+
+  zoneOf(pfn: number): number {
+    this.w.load64(this.#page(pfn), PAGE32_FLAGS);
+    return this.context.zones.byKey[locationKey(this.w.hi)];
+  }
+
+  freeOrderAt(pfn: number): number {
+    const order = this.w.load64(this.#page(pfn), PAGE32_PRIVATE);
+    if (this.w.hi !== ON_BUDDY) return -1;
+    return this.types.type[this.w.load32(this.#page(pfn), PAGE32_LIST_NEXT) & 15] === T_BUDDY ? order : -1;
+  }
+
+  #setLink(pfn: number, off: number, neighbour: number): void {
+    if (neighbour < 0) return this.w.store64(this.#page(pfn), off, 0, 0);
+    const to = this.#page(neighbour);
+    this.w.store64(this.#page(pfn), off, addressLow(to) | PAGE32_LIST_NEXT, addressHigh(to));
+  }
+
+  #linkAt(pfn: number, off: number): number {
+    const lo = this.w.load64(this.#page(pfn), off);
+    const to = refOfAddress(lo, this.w.hi);
+    return to === 0 ? -1 : (to - this.#base) / 2;
+  }
+
+  link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
+    this.#setLink(pfn, PAGE32_LIST_NEXT, next);
+    this.#setLink(pfn, PAGE32_LIST_PREV, prev);
+    this.w.store64(this.#page(pfn), PAGE32_PRIVATE, order, pcp === 0 ? ON_BUDDY : ON_PCP);
+  }
+
+  unlink(pfn: number): void {
+    this.storeWord(pfn, 0, 0);
+  }
+
+  setNext(pfn: number, next: number): void {
+    this.#setLink(pfn, PAGE32_LIST_NEXT, next);
+  }
+
+  setPrev(pfn: number, prev: number): void {
+    this.#setLink(pfn, PAGE32_LIST_PREV, prev);
+  }
+
+  nextOf(pfn: number): number {
+    return this.#linkAt(pfn, PAGE32_LIST_NEXT);
+  }
+
+  prevOf(pfn: number): number {
+    return this.#linkAt(pfn, PAGE32_LIST_PREV);
+  }
+
+  wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
+    return { ref: this.#page(pfn), off: 0, struct: "PAGE32" };
+  }
+}

@@ -1,0 +1,501 @@
+/**
+ * page64: struct page as in Linux 6.18, 64 bytes per page.
+ *
+ * Everything is an overlay: a folio lies over the first pages of its block, a
+ * slab over its first page, and what a page is has to be inferred from its page
+ * type, its flags and the low bits of its mapping. Types that are separated get
+ * a descriptor all the same: the head's second word, which is compound_head or
+ * a list pointer otherwise, then holds its address with bit 1 set, as the path
+ * to memdescs describes (memdesc-facts §3.2; the bit is invented).
+ *
+ * Facts: memdesc-facts §5 (BTF of 6.18.44), include/linux/page-flags.h.
+ */
+import type { Ref } from "../../../units.js";
+import {
+  FOLIO_FLAGS,
+  FOLIO_MAPCOUNT,
+  FOLIO_MAPPING,
+  FOLIO_MEMCG,
+  FOLIO_LARGE_LARGE_MAPCOUNT,
+  FOLIO_REFCOUNT,
+  FOLIO64_ENTIRE_MAPCOUNT,
+  FOLIO64_FLAGS_1,
+  FOLIO64_LARGE_MAPCOUNT,
+  FOLIO64_NR_PAGES,
+  GLOBALS_HUGE_ZERO_PFN,
+  GLOBALS_ZERO_PFN,
+  PAGE64_COMPOUND_HEAD,
+  PAGE64_FLAGS,
+  PAGE64_LRU_NEXT,
+  PAGE64_LRU_PREV,
+  PAGE64_MAPCOUNT,
+  PAGE64_MAPPING,
+  PAGE64_MEMCG_DATA,
+  PAGE64_PAGE_TYPE,
+  PAGE64_PRIVATE,
+  PAGE64_REFCOUNT,
+} from "../../layout/generated/offsets.js";
+import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } from "../../words/words.js";
+import type { DesignContext, FolioLayout, KnowsHead, PageDesign, PageImage, WordOptions } from "./axis.js";
+import { descriptorCaches, describeRun, fillSlab, freeHead, SLAB_LAYOUT, type DescriptorCaches } from "./axis-descriptors.js";
+import {
+  locationKey,
+  MAPPING_ANON,
+  MAPPING_KSM,
+  PG_HEAD,
+  PG_LRU,
+  PG_RESERVED,
+  PG_SWAPBACKED,
+} from "./axis-flags.js";
+import {
+  isFolioType,
+  MISC_GUARD,
+  MISC_KMALLOC_LARGE,
+  MISC_OFFLINE,
+  MISC_RESERVED,
+  MISC_UNKNOWN,
+  MISC_ZERO,
+  T_ANON,
+  T_BUDDY,
+  T_FILE,
+  T_KSM,
+  T_MISC,
+  T_PGTABLE,
+  T_SLAB,
+  T_ZPDESC,
+  type PageType,
+} from "./axis-types.js";
+
+/** Top byte of the page type word (enum pagetype). */
+const PGTY_BUDDY = 0xf0;
+const PGTY_OFFLINE = 0xf1;
+const PGTY_TABLE = 0xf2;
+const PGTY_GUARD = 0xf3;
+const PGTY_HUGETLB = 0xf4;
+const PGTY_SLAB = 0xf5;
+const PGTY_ZSMALLOC = 0xf6;
+const PGTY_LARGE_KMALLOC = 0xf8;
+
+/** large_rmappable is bit 9 of the second page's flags; the order is its low byte. */
+const FLAGS_1_RMAPPABLE = 1 << 9;
+/** The head's second word holds a descriptor's address. */
+const SEPARATED = 2;
+
+const OVERLAY_FOLIO: FolioLayout = {
+  flags: PAGE64_FLAGS,
+  mapping: PAGE64_MAPPING,
+  refcount: PAGE64_REFCOUNT,
+  mapcount: PAGE64_MAPCOUNT,
+  memcg: PAGE64_MEMCG_DATA,
+  largeMapcount: FOLIO64_LARGE_MAPCOUNT,
+};
+const SEPARATE_FOLIO: FolioLayout = {
+  flags: FOLIO_FLAGS,
+  mapping: FOLIO_MAPPING,
+  refcount: FOLIO_REFCOUNT,
+  mapcount: FOLIO_MAPCOUNT,
+  memcg: FOLIO_MEMCG,
+  largeMapcount: FOLIO_LARGE_LARGE_MAPCOUNT,
+};
+
+export class Page64 implements PageDesign, KnowsHead {
+  readonly name = "page64";
+  readonly pageBytes = 64;
+  readonly summary = "struct page 64 B";
+  readonly types: PageDesign["types"];
+  readonly mapcounts = "per-page";
+  readonly reach = 2 ** 32;
+  readonly bytesPerPageblock = 0;
+  readonly caches: PageDesign["caches"];
+  readonly folio: FolioLayout;
+  readonly slab = SLAB_LAYOUT;
+  readonly w: Words;
+  readonly #base: number;
+  readonly #context: DesignContext;
+  readonly #descriptors: DescriptorCaches;
+  readonly #folioSeparate: boolean;
+
+  constructor(context: DesignContext, options: WordOptions) {
+    this.w = context.w;
+    this.#base = context.base;
+    this.#context = context;
+    this.types = options.types;
+    this.#descriptors = descriptorCaches(options, false);
+    this.caches = this.#descriptors.specs;
+    this.#folioSeparate = options.separated.has("file");
+    this.folio = this.#folioSeparate ? SEPARATE_FOLIO : OVERLAY_FOLIO;
+  }
+
+  #page(pfn: number): Ref {
+    return (this.#base + pfn * 4) as Ref;
+  }
+
+  #pfnOf(ref: number): number {
+    return (ref - this.#base) / 4;
+  }
+
+  #headOf(pfn: number): number {
+    const word = this.w.load64(this.#page(pfn), PAGE64_COMPOUND_HEAD);
+    return (word & 3) === 1 ? this.#pfnOf(refOfAddress(word, this.w.hi)) : pfn;
+  }
+
+  /** The descriptor of a head page, or the page itself where it is an overlay. */
+  #owner(head: number): Ref {
+    const page = this.#page(head);
+    const word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
+    return (word & 3) === SEPARATED ? refOfAddress(word, this.w.hi) : page;
+  }
+
+  isHead(pfn: number): boolean {
+    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_HEAD) !== 0;
+  }
+
+  isTail(pfn: number): boolean {
+    return (this.w.load32(this.#page(pfn), PAGE64_COMPOUND_HEAD) & 3) === 1;
+  }
+
+  typeOf(pfn: number): PageType {
+    const head = this.#headOf(pfn);
+    const page = this.#page(head);
+    const type = this.w.load32(page, PAGE64_PAGE_TYPE) >>> 24;
+    if (type === PGTY_BUDDY) return T_BUDDY;
+    if (type === PGTY_SLAB) return T_SLAB;
+    if (type === PGTY_TABLE) return T_PGTABLE;
+    if (type === PGTY_ZSMALLOC) return T_ZPDESC;
+    if (type === PGTY_OFFLINE || type === PGTY_GUARD || type === PGTY_LARGE_KMALLOC) return T_MISC;
+    const flags = this.w.load32(page, PAGE64_FLAGS);
+    if (flags & PG_RESERVED) return T_MISC;
+    const owner = this.#owner(head);
+    const bits = this.w.load32(owner, this.folio.mapping) & 3;
+    if (bits === MAPPING_KSM) return T_KSM;
+    if (bits === MAPPING_ANON) return T_ANON;
+    if (owner !== page) return T_FILE;
+    if (this.w.load32(page, PAGE64_MAPPING) !== 0 || (flags & (PG_LRU | PG_SWAPBACKED)) !== 0 || type === PGTY_HUGETLB) return T_FILE;
+    if (this.w.load32(page, PAGE64_REFCOUNT) === 0 && freeHead(this, pfn) >= 0) return T_BUDDY;
+    return T_MISC;
+  }
+
+  subtypeOf(pfn: number): number {
+    const head = this.#headOf(pfn);
+    const globals = this.#context.globals;
+    if (this.w.load32(globals, GLOBALS_ZERO_PFN) === head + 1) return MISC_ZERO;
+    if (this.w.load32(globals, GLOBALS_HUGE_ZERO_PFN) === head + 1) return MISC_ZERO;
+    const type = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
+    if (type === PGTY_OFFLINE) return MISC_OFFLINE;
+    if (type === PGTY_GUARD) return MISC_GUARD;
+    if (type === PGTY_LARGE_KMALLOC) return MISC_KMALLOC_LARGE;
+    return this.w.load32(this.#page(head), PAGE64_FLAGS) & PG_RESERVED ? MISC_RESERVED : MISC_UNKNOWN;
+  }
+
+  descriptorOf(pfn: number): Ref {
+    return this.#owner(this.#headOf(pfn));
+  }
+
+  separateOf(pfn: number): Ref {
+    const head = this.#headOf(pfn);
+    const owner = this.#owner(head);
+    return owner === this.#page(head) ? (0 as Ref) : owner;
+  }
+
+  blankRun(pfn: number, count: number, zone: number): void {
+    const t = new Int32Array(16);
+    t[1] = this.#context.zones.bits[zone];
+    t[PAGE64_MAPCOUNT / 4] = -1;
+    this.w.fillRun(this.#page(pfn), 0, t, count, null, 0, 0);
+  }
+
+  setPageFlags(pfn: number, flags: number): boolean {
+    this.w.store32(this.#page(pfn), PAGE64_FLAGS, flags);
+    return true;
+  }
+
+  blockOf(pfn: number): number {
+    const head = this.#headOf(pfn);
+    if (head !== pfn || this.isHead(pfn)) return head;
+    if (this.w.load32(this.#page(pfn), PAGE64_REFCOUNT) !== 0) return pfn;
+    const free = freeHead(this, pfn);
+    return free >= 0 ? free : pfn;
+  }
+
+  orderOf(pfn: number): number {
+    const block = this.blockOf(pfn);
+    if (this.isHead(block)) return this.w.load32(this.#page(block), FOLIO64_FLAGS_1) & 0xff;
+    return Math.max(0, this.freeOrderAt(block));
+  }
+
+  zoneOf(pfn: number): number {
+    this.w.load64(this.#page(pfn), PAGE64_FLAGS);
+    return this.#context.zones.byKey[locationKey(this.w.hi)];
+  }
+
+  /** page_folio: the address of the head, or of its descriptor. */
+  ownerWord(pfn: number): number {
+    const owner = this.descriptorOf(pfn);
+    this.w.hi = addressHigh(owner);
+    return addressLow(owner);
+  }
+
+  folioOfOwner(lo: number, hi: number): Ref {
+    const owner = refOfAddress(lo, hi);
+    if (this.#folioSeparate) return owner;
+    const type = this.w.load32(owner, PAGE64_PAGE_TYPE) >>> 24;
+    const typed = type >= PGTY_BUDDY && type !== PGTY_HUGETLB && type !== 0xff;
+    return typed ? (0 as Ref) : owner;
+  }
+
+  flagsOf(pfn: number): number {
+    const head = this.#headOf(pfn);
+    return this.w.load32(this.#owner(head), PAGE64_FLAGS) & ~PG_HEAD;
+  }
+
+  pageFlagsOf(pfn: number): number {
+    const own = this.w.load32(this.#page(pfn), PAGE64_FLAGS) & ~PG_HEAD;
+    const head = this.#headOf(pfn);
+    if (head === pfn) return this.flagsOf(pfn);
+    // The low byte of the second page's flags is the order.
+    return pfn === head + 1 ? own & ~0x2ff : own;
+  }
+
+  mappingBitsOf(pfn: number): number {
+    const owner = this.descriptorOf(pfn);
+    return this.w.load32(owner, this.folio.mapping) & 3;
+  }
+
+  mapcountOf(pfn: number): number {
+    const head = this.#headOf(pfn);
+    const headType = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
+    if (headType === PGTY_HUGETLB) return this.w.load32(this.#page(head), FOLIO64_ENTIRE_MAPCOUNT) + 1;
+    if (headType >= 0x80 && headType !== 0xff) return 0;
+    return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1;
+  }
+
+  folioClassOf(pfn: number): number {
+    const head = this.#headOf(pfn);
+    if (this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24 === PGTY_HUGETLB) return 1;
+    return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE ? 2 : 0;
+  }
+
+  cacheFor(type: PageType, order: number): number {
+    return this.#descriptors.cacheFor(type, order);
+  }
+
+  #pageTypeWord(type: PageType, subtype: number, hugetlb: boolean): number {
+    if (type === T_SLAB) return PGTY_SLAB << 24;
+    if (type === T_PGTABLE) return PGTY_TABLE << 24;
+    if (type === T_ZPDESC) return PGTY_ZSMALLOC << 24;
+    if (hugetlb) return PGTY_HUGETLB << 24;
+    if (type !== T_MISC) return -1;
+    if (subtype === MISC_OFFLINE) return PGTY_OFFLINE << 24;
+    if (subtype === MISC_GUARD) return PGTY_GUARD << 24;
+    return subtype === MISC_KMALLOC_LARGE ? PGTY_LARGE_KMALLOC << 24 : -1;
+  }
+
+  bind(pfn: number, order: number, type: PageType, descriptor: Ref): void {
+    const w = this.w;
+    const page = this.#page(pfn);
+    w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(type, 0, false));
+    if (descriptor !== 0) w.store64(page, PAGE64_COMPOUND_HEAD, addressLow(descriptor) | SEPARATED, addressHigh(descriptor));
+    if (order > 0) this.#compound(pfn, order);
+    if (type === T_PGTABLE || (type !== T_SLAB && !isFolioType(type))) w.store32(page, PAGE64_REFCOUNT, 1);
+  }
+
+  /** prep_compound_page: the head's flag and order, and every tail's way to it. */
+  #compound(pfn: number, order: number): void {
+    const w = this.w;
+    const page = this.#page(pfn);
+    w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_HEAD);
+    const lo = addressLow(page) | 1;
+    const hi = addressHigh(page);
+    for (let i = 1; i < 1 << order; i++) w.store64((page + i * 4) as Ref, PAGE64_COMPOUND_HEAD, lo, hi);
+    w.store32(page, FOLIO64_FLAGS_1, order);
+    w.store32(page, FOLIO64_NR_PAGES, 1 << order);
+    w.store32(page, FOLIO64_LARGE_MAPCOUNT, -1);
+    w.store32(page, FOLIO64_ENTIRE_MAPCOUNT, -1);
+  }
+
+  bindMisc(pfn: number, order: number, subtype: number, _mappable: boolean, _zone: number): void {
+    const w = this.w;
+    const page = this.#page(pfn);
+    if (subtype === MISC_RESERVED) w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_RESERVED);
+    if (subtype === MISC_ZERO) w.store32(this.#context.globals, order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN, pfn + 1);
+    w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(T_MISC, subtype, false));
+    w.store32(page, PAGE64_REFCOUNT, 1);
+    if (order > 0) this.#compound(pfn, order);
+  }
+
+  release(pfn: number, order: number): void {
+    const w = this.w;
+    for (let i = 0; i < 1 << order; i++) {
+      const page = this.#page(pfn + i);
+      w.store32(page, PAGE64_FLAGS, 0);
+      w.store64(page, PAGE64_LRU_NEXT, 0, 0);
+      w.store64(page, PAGE64_MAPPING, 0, 0);
+      w.store64(page, PAGE64_MAPCOUNT, -1, 0);
+      w.store64(page, PAGE64_MEMCG_DATA, 0, 0);
+    }
+  }
+
+  initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
+    if (descriptor !== 0) {
+      this.#descriptors.init(this.w, descriptor, pfn, order, type, this.#context.zones.bits[zone]);
+    }
+    const owner = descriptor !== 0 ? descriptor : this.#page(pfn);
+    const anon = type !== T_FILE;
+    const target = anon ? this.#context.anonVma : this.#context.addressSpace;
+    const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
+    this.w.store64(owner, this.folio.mapping, addressLow(target) | bits, addressHigh(target));
+    this.w.store32(owner, this.folio.mapcount, -1);
+  }
+
+  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+    const { w } = this;
+    const order = image.order;
+    const pages = 2 ** order;
+    const tail = this.#tailTemplate(image);
+    const strided = new Int32Array([PAGE64_COMPOUND_HEAD / 4]);
+    if (order === 0) {
+      const link = descriptor === 0 ? null : strided;
+      w.fillRun(this.#page(pfn), 0, this.#headTemplate(image, descriptor), count, link, descriptor * 16, stride * 16);
+    } else if (order <= 4) {
+      // One template for the whole block: every tail's way to its head moves along.
+      const block = new Int32Array(16 * pages);
+      block.set(this.#headTemplate(image, 0 as Ref));
+      const ways = new Int32Array(pages - 1);
+      for (let i = 1; i < pages; i++) {
+        block.set(i === 1 ? this.#secondTemplate(image, tail) : tail, i * 16);
+        ways[i - 1] = i * 16 + PAGE64_COMPOUND_HEAD / 4;
+      }
+      w.fillRun(this.#page(pfn), 0, block, count, ways, this.#page(pfn) * 16, pages * 64);
+    } else {
+      const head = this.#headTemplate(image, 0 as Ref);
+      const second = this.#secondTemplate(image, tail);
+      for (let i = 0; i < count; i++) {
+        const page = this.#page(pfn + i * pages);
+        w.fillRun(page, 0, head, 1, null, 0, 0);
+        w.fillRun(page, 64, second, 1, strided, page * 16, 0);
+        w.fillRun(page, 128, tail, pages - 2, strided, page * 16, 0);
+      }
+    }
+    if (descriptor !== 0) this.#link(pfn, count, image, descriptor, stride);
+    if (image.type === T_MISC && image.subtype === MISC_ZERO) this.#setZero(pfn, order);
+  }
+
+  /** Points the heads of separated blocks at their descriptors and fills those. */
+  #link(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+    for (let i = 0; image.order > 0 && i < count; i++) {
+      const at = (descriptor + i * stride) * 16;
+      this.w.store64(this.#page(pfn + i * 2 ** image.order), PAGE64_COMPOUND_HEAD, lowHalf(at) | SEPARATED, highHalf(at));
+    }
+    describeRun(this.w, this.#context, pfn, count, image, descriptor, stride);
+  }
+
+  #setZero(pfn: number, order: number): void {
+    this.w.store32(this.#context.globals, order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN, pfn + 1);
+  }
+
+  #headTemplate(image: PageImage, descriptor: Ref): Int32Array {
+    const t = new Int32Array(16);
+    const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
+    t[0] = image.flags | reserved | (image.order > 0 ? PG_HEAD : 0);
+    t[1] = this.#context.zones.bits[image.zone];
+    if (descriptor !== 0) t[PAGE64_COMPOUND_HEAD / 4] = SEPARATED;
+    if (isFolioType(image.type) && !this.#folioSeparate) {
+      const target = image.mappingBits === 0 ? this.#context.addressSpace : this.#context.anonVma;
+      t[PAGE64_MAPPING / 4] = addressLow(target);
+      t[PAGE64_MAPPING / 4 + 1] = addressHigh(target);
+    }
+    t[PAGE64_MAPPING / 4] |= image.mappingBits;
+    if (image.type === T_SLAB && descriptor === 0) fillSlab(t, image);
+    const type = this.#pageTypeWord(image.type, image.subtype, image.hugetlb);
+    t[PAGE64_MAPCOUNT / 4] = type === -1 ? image.mapcount - 1 : type;
+    // Slab pages are frozen: they are never counted.
+    t[PAGE64_REFCOUNT / 4] = image.type === T_SLAB ? 0 : 1 + image.mapcount;
+    t[PAGE64_MEMCG_DATA / 4] = lowHalf(image.memcg);
+    t[PAGE64_MEMCG_DATA / 4 + 1] = highHalf(image.memcg);
+    return t;
+  }
+
+  #tailTemplate(image: PageImage): Int32Array {
+    const t = new Int32Array(16);
+    t[0] = image.tailFlags;
+    t[1] = this.#context.zones.bits[image.zone];
+    t[PAGE64_COMPOUND_HEAD / 4] = 1;
+    t[PAGE64_MAPCOUNT / 4] = image.hugetlb ? -1 : image.mapcount - 1;
+    return t;
+  }
+
+  /** The second page carries the folio's order, counts and class. */
+  #secondTemplate(image: PageImage, tail: Int32Array): Int32Array {
+    const t = tail.slice();
+    t[0] = (image.tailFlags & ~0x2ff) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
+    const pages = 2 ** image.order;
+    t[(FOLIO64_LARGE_MAPCOUNT - 64) / 4] = image.mapcount * (image.hugetlb ? 1 : pages) - 1;
+    t[(FOLIO64_ENTIRE_MAPCOUNT - 64) / 4] = image.hugetlb ? image.mapcount - 1 : -1;
+    t[(FOLIO64_NR_PAGES - 64) / 4] = pages;
+    return t;
+  }
+
+  addMapcount(pfn: number, n: number): void {
+    const w = this.w;
+    w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
+    const head = this.#headOf(pfn);
+    if (this.isHead(head)) w.add32(this.#owner(head), this.folio.largeMapcount, n);
+  }
+
+  freeOrderAt(pfn: number): number {
+    const page = this.#page(pfn);
+    if (this.w.load32(page, PAGE64_PAGE_TYPE) >>> 24 !== PGTY_BUDDY) return -1;
+    return this.w.load32(page, PAGE64_PRIVATE);
+  }
+
+  link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
+    const page = this.#page(pfn);
+    this.#setLink(page, PAGE64_LRU_NEXT, next);
+    this.#setLink(page, PAGE64_LRU_PREV, prev);
+    if (pcp) return;
+    this.w.store32(page, PAGE64_PRIVATE, order);
+    this.w.store32(page, PAGE64_PAGE_TYPE, PGTY_BUDDY << 24);
+  }
+
+  unlink(pfn: number): void {
+    const page = this.#page(pfn);
+    this.w.store64(page, PAGE64_LRU_NEXT, 0, 0);
+    this.w.store64(page, PAGE64_LRU_PREV, 0, 0);
+    this.w.store64(page, PAGE64_PRIVATE, 0, 0);
+    this.w.store32(page, PAGE64_PAGE_TYPE, -1);
+  }
+
+  /** A list pointer is the address of the neighbour's list_head; NULL ends the list. */
+  #setLink(page: Ref, off: number, neighbour: number): void {
+    if (neighbour < 0) return this.w.store64(page, off, 0, 0);
+    const to = this.#page(neighbour);
+    this.w.store64(page, off, addressLow(to) | PAGE64_LRU_NEXT, addressHigh(to));
+  }
+
+  #linkAt(pfn: number, off: number): number {
+    const lo = this.w.load64(this.#page(pfn), off);
+    const to = refOfAddress(lo, this.w.hi);
+    return to === 0 ? -1 : this.#pfnOf(to);
+  }
+
+  setNext(pfn: number, next: number): void {
+    this.#setLink(this.#page(pfn), PAGE64_LRU_NEXT, next);
+  }
+
+  setPrev(pfn: number, prev: number): void {
+    this.#setLink(this.#page(pfn), PAGE64_LRU_PREV, prev);
+  }
+
+  nextOf(pfn: number): number {
+    return this.#linkAt(pfn, PAGE64_LRU_NEXT);
+  }
+
+  prevOf(pfn: number): number {
+    return this.#linkAt(pfn, PAGE64_LRU_PREV);
+  }
+
+  wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
+    return { ref: this.#page(pfn), off: 0, struct: "PAGE64" };
+  }
+}
+

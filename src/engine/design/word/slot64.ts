@@ -1,0 +1,346 @@
+/**
+ * slot64: one static, typed 64-byte slot per frame, for comparison only.
+ *
+ * After the frame metadata of a Rust kernel: 40 bytes of typed storage, a
+ * reference count whose value names the life-cycle state (all ones: unused; 0:
+ * being built or torn down; n: in use), a vtable word that is the type, and the
+ * list the frame is on. As large as struct page, but typed. What a folio or a
+ * slab has beyond 40 bytes goes to a second object from a cache, which is
+ * counted; page tables, zsmalloc and the rest fit.
+ *
+ * Facts: anchors B2 (slot layout, states). Invented: what lies where in the 40
+ * bytes, a tail's slot naming its head, and the second object.
+ */
+import type { Ref } from "../../../units.js";
+import {
+  SLOT64_IN_LIST,
+  SLOT64_REF_COUNT,
+  SLOT64_STORAGE,
+  SLOT64_VTABLE,
+} from "../../layout/generated/offsets.js";
+import { STRUCTS } from "../../layout/generated/tables.js";
+import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } from "../../words/words.js";
+import type { CacheSpec, DesignContext, FolioLayout, KnowsHead, PageDesign, PageImage, WordOptions } from "./axis.js";
+import { freeHead } from "./axis-descriptors.js";
+import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
+import { isFolioType, T_BUDDY, T_FILE, T_KSM, T_MISC, T_SLAB, type PageType } from "./axis-types.js";
+
+// The 40 typed bytes of a frame in use. Node and zone are in the high half of
+// flags in every state, so a free frame leaves the first 8 bytes alone.
+const FLAGS = SLOT64_STORAGE;
+const MAPPING = SLOT64_STORAGE + 8;
+const MAPCOUNT = SLOT64_STORAGE + 16;
+const ORDER = SLOT64_STORAGE + 20;
+const MEMCG = SLOT64_STORAGE + 24;
+const REST = SLOT64_STORAGE + 32;
+/** A tail names its head's frame where its head has the second object. */
+const HEAD = REST;
+// The same bytes of a free frame.
+const NEXT = SLOT64_STORAGE + 8;
+const PREV = SLOT64_STORAGE + 12;
+const FREE_ORDER = SLOT64_STORAGE + 20;
+
+const UNUSED = -1;
+const ON_BUDDY = 1;
+const ON_PCP = 2;
+/** Bits of the vtable word: type, then what it is within the type. */
+const V_TAIL = 1 << 8;
+const V_HUGETLB = 1 << 9;
+const V_RMAPPABLE = 1 << 10;
+const V_MAPPABLE = 1 << 11;
+const V_SUBTYPE_SHIFT = 16;
+
+const CACHE_FOLIO = 0;
+const CACHE_LARGE = 1;
+const CACHE_SLAB = 2;
+const spec = (name: string, struct: "SLOT_FOLIO_REST" | "SLOT_FOLIO_LARGE_REST" | "SLOT_SLAB_REST"): CacheSpec => {
+  const { size, fidelity, source } = STRUCTS[struct];
+  return { name, size, fidelity, source };
+};
+
+export class Slot64 implements PageDesign, KnowsHead {
+  readonly name = "slot64";
+  readonly pageBytes = 64;
+  readonly summary = "typed slot 64 B";
+  readonly types: PageDesign["types"];
+  readonly mapcounts = "per-page";
+  readonly reach = 2 ** 32;
+  readonly bytesPerPageblock = 0;
+  readonly caches = [
+    spec("folio, second object", "SLOT_FOLIO_REST"),
+    spec("large folio, second object", "SLOT_FOLIO_LARGE_REST"),
+    spec("slab, second object", "SLOT_SLAB_REST"),
+  ];
+  readonly folio: FolioLayout = {
+    flags: FLAGS,
+    mapping: MAPPING,
+    refcount: SLOT64_REF_COUNT,
+    mapcount: MAPCOUNT,
+    memcg: MEMCG,
+    largeMapcount: -1,
+  };
+  // The pointers of struct slab are wider than the slot has room for: the second
+  // object has them, the engine's own 32-bit forms are here.
+  readonly slab = { cache: MAPCOUNT, next: MAPPING, prev: MAPPING + 4, freelist: MEMCG, counters: MEMCG + 4, page: SLOT64_IN_LIST + 4 };
+  readonly w: Words;
+  readonly #context: DesignContext;
+
+  constructor(context: DesignContext, options: WordOptions) {
+    this.w = context.w;
+    this.#context = context;
+    this.types = options.types;
+  }
+
+  #slot(pfn: number): Ref {
+    return (this.#context.base + pfn * 4) as Ref;
+  }
+
+  #inUse(pfn: number): boolean {
+    return this.w.load32(this.#slot(pfn), SLOT64_REF_COUNT) !== UNUSED;
+  }
+
+  #vtable(pfn: number): number {
+    return this.w.load32(this.#slot(pfn), SLOT64_VTABLE);
+  }
+
+  isTail(pfn: number): boolean {
+    return this.#inUse(pfn) && (this.#vtable(pfn) & V_TAIL) !== 0;
+  }
+
+  isHead(pfn: number): boolean {
+    return this.#inUse(pfn) && !this.isTail(pfn) && (this.w.load32(this.#slot(pfn), ORDER) & 0xff) > 0;
+  }
+
+  #headOf(pfn: number): number {
+    return this.isTail(pfn) ? this.w.load32(this.#slot(pfn), HEAD) : pfn;
+  }
+
+  typeOf(pfn: number): PageType {
+    if (this.#inUse(pfn)) return (this.#vtable(pfn) & 15) as PageType;
+    return freeHead(this, pfn) >= 0 ? T_BUDDY : T_MISC;
+  }
+
+  subtypeOf(pfn: number): number {
+    return (this.#vtable(pfn) >>> V_SUBTYPE_SHIFT) & 127;
+  }
+
+  descriptorOf(pfn: number): Ref {
+    return this.#slot(this.#headOf(pfn));
+  }
+
+  separateOf(pfn: number): Ref {
+    const slot = this.descriptorOf(pfn);
+    if (this.cacheFor(this.typeOf(pfn), this.orderOf(pfn)) < 0) return 0 as Ref;
+    const lo = this.w.load64(slot, REST);
+    return refOfAddress(lo, this.w.hi);
+  }
+
+  blockOf(pfn: number): number {
+    if (this.#inUse(pfn)) return this.#headOf(pfn);
+    const head = freeHead(this, pfn);
+    return head >= 0 ? head : pfn;
+  }
+
+  orderOf(pfn: number): number {
+    if (this.#inUse(pfn)) return this.w.load32(this.descriptorOf(pfn), ORDER) & 0xff;
+    const head = freeHead(this, pfn);
+    return head >= 0 ? this.freeOrderAt(head) : 0;
+  }
+
+  zoneOf(pfn: number): number {
+    this.w.load64(this.#slot(pfn), FLAGS);
+    return this.#context.zones.byKey[locationKey(this.w.hi)];
+  }
+
+  ownerWord(pfn: number): number {
+    const slot = this.descriptorOf(pfn);
+    this.w.hi = addressHigh(slot);
+    return addressLow(slot);
+  }
+
+  folioOfOwner(lo: number, hi: number): Ref {
+    const slot = refOfAddress(lo, hi);
+    const type = (this.w.load32(slot, SLOT64_VTABLE) & 15) as PageType;
+    return isFolioType(type) ? slot : (0 as Ref);
+  }
+
+  flagsOf(pfn: number): number {
+    return this.w.load32(this.descriptorOf(pfn), FLAGS);
+  }
+
+  pageFlagsOf(pfn: number): number {
+    return this.w.load32(this.#slot(pfn), FLAGS);
+  }
+
+  mappingBitsOf(pfn: number): number {
+    return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.descriptorOf(pfn), MAPPING) & 3 : 0;
+  }
+
+  mapcountOf(pfn: number): number {
+    return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#slot(pfn), MAPCOUNT) + 1 : 0;
+  }
+
+  folioClassOf(pfn: number): number {
+    if (!this.#inUse(pfn)) return 0;
+    const v = this.w.load32(this.descriptorOf(pfn), SLOT64_VTABLE);
+    return v & V_HUGETLB ? 1 : v & V_RMAPPABLE ? 2 : 0;
+  }
+
+  cacheFor(type: PageType, order: number): number {
+    if (type === T_SLAB) return CACHE_SLAB;
+    return isFolioType(type) ? (order > 0 ? CACHE_LARGE : CACHE_FOLIO) : -1;
+  }
+
+  bind(pfn: number, order: number, type: PageType, descriptor: Ref): void {
+    this.#start(pfn, order, type, 0, descriptor);
+    // Everything but a folio is in use from here on; a folio's count comes last.
+    if (!isFolioType(type)) this.w.store64(this.#slot(pfn), SLOT64_REF_COUNT, 1, 0);
+  }
+
+  #start(pfn: number, order: number, type: number, extra: number, rest: Ref): void {
+    const w = this.w;
+    const slot = this.#slot(pfn);
+    w.store64(slot, SLOT64_REF_COUNT, 0, 0);
+    w.store64(slot, SLOT64_VTABLE, type | extra, 0);
+    w.store32(slot, MAPCOUNT, -1);
+    w.store32(slot, ORDER, order);
+    w.store64(slot, REST, addressLow(rest), addressHigh(rest));
+    for (let i = 1; i < 1 << order; i++) {
+      const tail = (slot + i * 4) as Ref;
+      w.store64(tail, SLOT64_VTABLE, type | extra | V_TAIL, 0);
+      w.store32(tail, MAPCOUNT, -1);
+      w.store64(tail, HEAD, pfn, 0);
+      w.store64(tail, SLOT64_REF_COUNT, 0, 0);
+    }
+  }
+
+  bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, _zone: number): void {
+    this.#start(pfn, order, T_MISC, (subtype << V_SUBTYPE_SHIFT) | (mappable ? V_MAPPABLE : 0), 0 as Ref);
+    this.w.store64(this.#slot(pfn), SLOT64_REF_COUNT, 1, 0);
+  }
+
+  release(pfn: number, order: number): void {
+    for (let i = 0; i < 1 << order; i++) {
+      const slot = this.#slot(pfn + i);
+      this.w.store64(slot, SLOT64_REF_COUNT, UNUSED, UNUSED);
+      this.w.store32(slot, FLAGS, 0);
+      for (let off = MAPPING; off <= REST; off += 8) this.w.store64(slot, off, 0, 0);
+      this.w.store64(slot, SLOT64_VTABLE, 0, 0);
+      this.w.store64(slot, SLOT64_IN_LIST, 0, 0);
+    }
+  }
+
+  initFolio(pfn: number, _order: number, type: PageType, _descriptor: Ref, _zone: number): void {
+    const target = type === T_FILE ? this.#context.addressSpace : this.#context.anonVma;
+    const bits = type === T_KSM ? MAPPING_KSM : type === T_FILE ? 0 : MAPPING_ANON;
+    this.w.store64(this.#slot(pfn), MAPPING, addressLow(target) | bits, addressHigh(target));
+  }
+
+  #headTemplate(image: PageImage): Int32Array {
+    const t = new Int32Array(16);
+    const folio = isFolioType(image.type);
+    t[0] = image.flags;
+    t[1] = this.#context.zones.bits[image.zone];
+    if (folio) {
+      const target = image.mappingBits === 0 ? this.#context.addressSpace : this.#context.anonVma;
+      t[MAPPING / 4] = addressLow(target) | image.mappingBits;
+      t[MAPPING / 4 + 1] = addressHigh(target);
+    }
+    t[MAPCOUNT / 4] = image.mapcount - 1;
+    t[ORDER / 4] = image.order;
+    t[MEMCG / 4] = lowHalf(image.memcg);
+    t[MEMCG / 4 + 1] = highHalf(image.memcg);
+    if (image.type === T_SLAB) {
+      t[this.slab.cache / 4] = image.slabCache;
+      t[this.slab.counters / 4] = image.slabInuse;
+    }
+    t[SLOT64_REF_COUNT / 4] = folio ? 1 + image.mapcount : 1;
+    const kind = (image.hugetlb ? V_HUGETLB : 0) | (image.rmappable ? V_RMAPPABLE : 0) | (image.mappable ? V_MAPPABLE : 0);
+    t[SLOT64_VTABLE / 4] = image.type | kind | (image.subtype << V_SUBTYPE_SHIFT);
+    return t;
+  }
+
+  #tailTemplate(image: PageImage): Int32Array {
+    const t = new Int32Array(16);
+    t[0] = image.tailFlags;
+    t[1] = this.#context.zones.bits[image.zone];
+    t[MAPCOUNT / 4] = image.mapcount - 1;
+    t[SLOT64_VTABLE / 4] = image.type | V_TAIL | (image.subtype << V_SUBTYPE_SHIFT);
+    return t;
+  }
+
+  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+    const w = this.w;
+    const pages = 2 ** image.order;
+    const rest = new Int32Array([REST / 4]);
+    const head = this.#headTemplate(image);
+    if (image.order === 0) {
+      w.fillRun(this.#slot(pfn), 0, head, count, descriptor === 0 ? null : rest, descriptor * 16, stride * 16);
+      return;
+    }
+    const tail = this.#tailTemplate(image);
+    for (let i = 0; i < count; i++) {
+      const at = pfn + i * pages;
+      const second = descriptor === 0 ? 0 : (descriptor + i * stride) * 16;
+      w.fillRun(this.#slot(at), 0, head, 1, rest, second, 0);
+      w.fillRun(this.#slot(at), 64, tail, pages - 1, rest, at, 0);
+    }
+  }
+
+  blankRun(pfn: number, count: number, zone: number): void {
+    const t = new Int32Array(16);
+    t[1] = this.#context.zones.bits[zone];
+    t[SLOT64_REF_COUNT / 4] = UNUSED;
+    t[SLOT64_REF_COUNT / 4 + 1] = UNUSED;
+    this.w.fillRun(this.#slot(pfn), 0, t, count, null, 0, 0);
+  }
+
+  setPageFlags(pfn: number, flags: number): boolean {
+    this.w.store32(this.#slot(pfn), FLAGS, flags);
+    return true;
+  }
+
+  addMapcount(pfn: number, n: number): void {
+    this.w.add32(this.#slot(pfn), MAPCOUNT, n);
+  }
+
+  freeOrderAt(pfn: number): number {
+    const slot = this.#slot(pfn);
+    if (this.w.load32(slot, SLOT64_IN_LIST) !== ON_BUDDY) return -1;
+    return this.w.load32(slot, FREE_ORDER);
+  }
+
+  link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
+    const slot = this.#slot(pfn);
+    this.w.store64(slot, NEXT, next + 1, prev + 1);
+    this.w.store32(slot, FREE_ORDER, order);
+    this.w.store32(slot, SLOT64_IN_LIST, pcp === 0 ? ON_BUDDY : ON_PCP);
+  }
+
+  unlink(pfn: number): void {
+    const slot = this.#slot(pfn);
+    this.w.store64(slot, NEXT, 0, 0);
+    this.w.store32(slot, FREE_ORDER, 0);
+    this.w.store32(slot, SLOT64_IN_LIST, 0);
+  }
+
+  setNext(pfn: number, next: number): void {
+    this.w.store32(this.#slot(pfn), NEXT, next + 1);
+  }
+
+  setPrev(pfn: number, prev: number): void {
+    this.w.store32(this.#slot(pfn), PREV, prev + 1);
+  }
+
+  nextOf(pfn: number): number {
+    return this.w.load32(this.#slot(pfn), NEXT) - 1;
+  }
+
+  prevOf(pfn: number): number {
+    return this.w.load32(this.#slot(pfn), PREV) - 1;
+  }
+
+  wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
+    return { ref: this.#slot(pfn), off: 0, struct: "SLOT64" };
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * A simulated machine: the front door of the engine.
+ *
+ * `Machine.boot` lays out the metadata arena for a configuration and a design
+ * and leaves every frame in the hands of nobody: the page array is there, the
+ * free lists are empty. Frames are then given to the allocator (`giveRange`), to
+ * the page array itself (`reserveRange`), or bound to what a snapshot says they
+ * are. After that pages, folios, slabs and page tables are allocated and freed
+ * through it as in a kernel; failure is a negative errno and changes nothing.
+ *
+ * All state is in words (rule 5 of the architecture: a machine can be cloned by
+ * copying them and booting the same configuration).
+ */
+import { bytes, type Bytes, type Ref } from "../units.js";
+import {
+  GLOBALS_SIZE,
+  PCP_BATCH,
+  PCP_HIGH,
+  PCP_SIZE,
+  ZONE_LOWMEM_RESERVE,
+  ZONE_SIZE,
+  ZONE_WATERMARK_HIGH,
+  ZONE_WATERMARK_LOW,
+  ZONE_WATERMARK_MIN,
+} from "./layout/generated/offsets.js";
+import { createWord, DesignError, WORD_BYTES, type Design } from "./design/presets.js";
+import type { PageDesign } from "./design/word/axis.js";
+import { isFolioType, MISC_RESERVED, MISC_UNKNOWN, type PageType } from "./design/word/axis-types.js";
+import { RuleViolation } from "./errors.js";
+import { ALLOC_LOW, ENOMEM, PageAllocator } from "./pages/allocator.js";
+import { ArenaHeap, ArenaPlan, REFS_PER_PAGE } from "./pages/arena.js";
+import { Buddy } from "./pages/buddy.js";
+import { DescriptorCaches } from "./pages/caches.js";
+import {
+  MAX_ORDER,
+  MIGRATE_MOVABLE,
+  MIGRATE_UNMOVABLE,
+  PAGEBLOCK_PAGES,
+  zoneRuns,
+  Zones,
+  type ZoneConfig,
+} from "./pages/zones.js";
+import { Rcu } from "./rcu.js";
+import { PlainWords } from "./words/plain.js";
+import type { Words } from "./words/words.js";
+
+/** What a machine is made of. */
+export interface MachineConfig {
+  /** Frames 0 … frames − 1 can be spoken of; some may be holes. At most 2^31. */
+  readonly frames: number;
+  readonly zones: readonly ZoneConfig[];
+  /** Which node owns which frames, where spans of zones overlap. */
+  readonly owners?: readonly { readonly start: number; readonly end: number; readonly node: number }[];
+  /** Stretches that have a page array: whole sections. */
+  readonly present: readonly { readonly start: number; readonly end: number }[];
+  readonly cpus: number;
+  /** Per-CPU list limits of each zone; the same for every CPU. */
+  readonly pcp: readonly { readonly high: number; readonly batch: number }[];
+  /** Bytes of descriptors that there must be room for; default: one folio for every frame. */
+  readonly heapBytes?: number;
+}
+
+const CACHES_MAX = 64;
+/** Room for one descriptor of the largest order-0 kind per frame, its slab's descriptor, and slack. */
+const HEAP_BYTES_PER_FRAME = 112;
+
+export class Machine {
+  readonly design: PageDesign;
+  /** The design as it was asked for. */
+  readonly choice: Design;
+  readonly config: MachineConfig;
+  readonly w: Words;
+  readonly zones: Zones;
+  readonly buddy: Buddy;
+  readonly allocator: PageAllocator;
+  readonly caches: DescriptorCaches;
+  readonly heap: ArenaHeap;
+  readonly rcu: Rcu;
+  /** Bytes of the page array: frames of present sections × bytes per page. */
+  readonly pageArrayBytes: Bytes;
+  /** Bytes of the table that rebuilds node and zone; 0 where the word has them. */
+  readonly zoneTableBytes: Bytes;
+
+  /**
+   * Boots a machine. `makeWords` is given the size of the arena; plain words by
+   * default. Throws DesignError where the machine is beyond the design's reach.
+   */
+  static boot(config: MachineConfig, choice: Design, makeWords: (size: Bytes) => Words = (n) => new PlainWords(n)): Machine {
+    return new Machine(config, choice, makeWords);
+  }
+
+  private constructor(config: MachineConfig, choice: Design, makeWords: (size: Bytes) => Words) {
+    this.config = config;
+    this.choice = choice;
+    const cost = WORD_BYTES[choice.word];
+    const blocks = Math.ceil(config.frames / PAGEBLOCK_PAGES);
+    const heapPages = Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / 4096) + 1024;
+
+    const plan = new ArenaPlan();
+    const globals = plan.take(GLOBALS_SIZE);
+    const addressSpace = plan.take(192);
+    const anonVma = plan.take(128);
+    const rcu = plan.take(Rcu.bytes(config.cpus));
+    const zoneRefs = Int32Array.from(config.zones, () => plan.take(ZONE_SIZE));
+    const pcpRefs = Int32Array.from({ length: config.zones.length * config.cpus }, () => plan.take(PCP_SIZE));
+    const caches = plan.take(DescriptorCaches.bytes(CACHES_MAX));
+    const blockBits = plan.take(Math.ceil(blocks / 8) * 4);
+    const zoneTable = cost.pageblock > 0 ? plan.take(blocks * cost.pageblock) : (0 as Ref);
+    const heapTable = plan.take(ArenaHeap.bytes(heapPages));
+    const pageArray = plan.takePages(config.frames * cost.page);
+    const heapFirst = plan.end();
+
+    const w = makeWords(bytes((heapFirst + heapPages) * REFS_PER_PAGE * 16));
+    this.w = w;
+    this.zones = new Zones(w, config.zones, zoneRuns(config.zones, config.frames, config.owners), zoneTable, blockBits);
+    this.design = createWord(choice, { w, base: pageArray, frames: config.frames, zones: this.zones, addressSpace, anonVma, globals });
+    this.#refuseBeyondReach();
+    this.buddy = new Buddy(w, this.design, this.zones, zoneRefs);
+    this.allocator = new PageAllocator(this.buddy, pcpRefs, config.cpus);
+    this.rcu = new Rcu(w, rcu, config.cpus);
+    this.heap = new ArenaHeap(w, heapTable, heapFirst, heapFirst + heapPages);
+    this.caches = new DescriptorCaches(w, this.design, this.allocator, this.heap, this.rcu, caches, choice.freePointer);
+    const present = config.present.reduce((sum, p) => sum + p.end - p.start, 0);
+    this.pageArrayBytes = bytes(present * cost.page);
+    this.zoneTableBytes = bytes(Math.ceil(present / PAGEBLOCK_PAGES) * cost.pageblock);
+    this.#initZones(zoneRefs, pcpRefs);
+    this.#initPages();
+  }
+
+  #refuseBeyondReach(): void {
+    if (this.config.frames > 2 ** 31) throw new DesignError(`frame numbers end at 2^31 (8 TiB); this machine has ${this.config.frames} frames`);
+    for (const z of this.config.zones) {
+      if (z.spanned <= this.design.reach) continue;
+      throw new DesignError(
+        `${this.choice.name}: a zone of node ${z.node} spans ${z.spanned} frames; free-list links inside the word reach ${this.design.reach}`,
+      );
+    }
+  }
+
+  #initZones(zoneRefs: Int32Array, pcpRefs: Int32Array): void {
+    for (const [i, z] of this.config.zones.entries()) {
+      const ref = zoneRefs[i] as Ref;
+      this.w.store32(ref, ZONE_WATERMARK_MIN, z.min);
+      this.w.store32(ref, ZONE_WATERMARK_LOW, z.low);
+      this.w.store32(ref, ZONE_WATERMARK_HIGH, z.high);
+      this.w.store32(ref, ZONE_LOWMEM_RESERVE, z.reserve);
+      for (let cpu = 0; cpu < this.config.cpus; cpu++) {
+        const pcp = pcpRefs[i * this.config.cpus + cpu] as Ref;
+        this.w.store32(pcp, PCP_HIGH, this.config.pcp[i].high);
+        this.w.store32(pcp, PCP_BATCH, this.config.pcp[i].batch);
+      }
+    }
+  }
+
+  #initPages(): void {
+    this.zones.setAllMovable(this.config.frames);
+    for (const run of this.zones.runs) {
+      for (const p of this.config.present) {
+        const start = Math.max(run.start, p.start);
+        const end = Math.min(run.end, p.end);
+        if (start < end) this.design.blankRun(start, end - start, run.zone);
+      }
+    }
+  }
+
+  /** memblock_free_pages: gives frames that nobody owns to the allocator, in the largest aligned blocks. */
+  giveRange(start: number, end: number): void {
+    let pfn = start;
+    while (pfn < end) {
+      const zone = this.zones.ownerOf(pfn);
+      let order = 0;
+      while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && pfn + 2 ** (order + 1) <= end) order++;
+      while (order > 0 && this.zones.ownerOf(pfn + 2 ** order - 1) !== zone) order--;
+      this.buddy.give(zone, pfn, order, this.zones.migrateTypeOf(pfn));
+      pfn += 2 ** order;
+    }
+  }
+
+  /** Frames that hold the page array: reserved, never given to the allocator. */
+  reserveRange(start: number, end: number): void {
+    this.design.bindRun(start, end - start, { ...BLANK_IMAGE, subtype: MISC_RESERVED, zone: this.zones.ownerOf(start) }, 0 as Ref, 0);
+  }
+
+  /** alloc_pages: a block without refcount semantics of its own (Misc, unknown owner); frame or ENOMEM. */
+  allocPages(order: number, migrateType = MIGRATE_UNMOVABLE): number {
+    const pfn = this.allocator.alloc(order, migrateType);
+    if (pfn < 0) return pfn;
+    this.design.bindMisc(pfn, order, MISC_UNKNOWN, false, this.design.zoneOf(pfn));
+    return pfn;
+  }
+
+  /** Frees what `allocPages` gave. */
+  freePages(pfn: number, order: number): void {
+    this.design.release(pfn, order);
+    this.allocator.free(pfn, order);
+  }
+
+  /**
+   * A folio with one reference, in the published order: descriptor, pages with
+   * the tagged value in every word, contents, reference count last. Frame of its
+   * first page, or ENOMEM with nothing changed.
+   */
+  allocFolio(order: number, type: PageType): number {
+    const pfn = this.#allocDescribed(order, type, MIGRATE_MOVABLE);
+    if (pfn < 0) return pfn;
+    const folio = this.design.descriptorOf(pfn);
+    this.w.store32(folio, this.design.folio.refcount, 1);
+    return pfn;
+  }
+
+  /** A block of any other type that has a descriptor: slab, page table, … */
+  allocTyped(order: number, type: PageType): number {
+    if (isFolioType(type)) throw new RuleViolation("folios are allocated with allocFolio", -1, `type ${type}`);
+    return this.#allocDescribed(order, type, MIGRATE_UNMOVABLE);
+  }
+
+  #allocDescribed(order: number, type: PageType, migrateType: number): number {
+    const cache = this.design.cacheFor(type, order);
+    const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, ALLOC_LOW);
+    if (cache >= 0 && descriptor === 0) return ENOMEM;
+    const pfn = this.allocator.alloc(order, migrateType);
+    if (pfn < 0) {
+      if (cache >= 0) this.caches.free(cache, descriptor);
+      return pfn;
+    }
+    const zone = this.design.zoneOf(pfn);
+    this.design.bind(pfn, order, type, descriptor);
+    this.design.initFolio(pfn, order, type, descriptor, zone);
+    return pfn;
+  }
+
+  /** folio_get on a folio that is already held. */
+  getFolio(pfn: number): void {
+    this.w.add32(this.design.descriptorOf(pfn), this.design.folio.refcount, 1);
+  }
+
+  /** folio_put: the last reference frees the folio, its descriptor and its pages. */
+  putFolio(pfn: number): void {
+    if (this.w.add32(this.design.descriptorOf(pfn), this.design.folio.refcount, -1) === 0) this.freeTyped(pfn);
+  }
+
+  /** Frees a described block: words first, then the descriptor, then the pages. Allocates nothing. */
+  freeTyped(pfn: number): void {
+    const { design } = this;
+    const order = design.orderOf(pfn);
+    const cache = design.cacheFor(design.typeOf(pfn), order);
+    const descriptor = cache < 0 ? (0 as Ref) : design.separateOf(pfn);
+    design.release(pfn, order);
+    if (cache >= 0) this.caches.free(cache, descriptor);
+    this.allocator.free(pfn, order);
+  }
+}
+
+/** Nothing in particular: Misc, order 0. Spread over it what is known. */
+export const BLANK_IMAGE = {
+  type: 0 as PageType,
+  subtype: MISC_UNKNOWN,
+  mappable: false,
+  order: 0,
+  flags: 0,
+  tailFlags: 0,
+  mappingBits: 0,
+  mapcount: 0,
+  memcg: 0,
+  hugetlb: false,
+  rmappable: false,
+  slabCache: 0,
+  slabInuse: 0,
+  zone: 0,
+} as const;

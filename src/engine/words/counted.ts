@@ -1,0 +1,93 @@
+/**
+ * Counted words: plain memory that also notes which 64-byte cache lines an
+ * operation reads and writes.
+ *
+ * `measure` runs one operation and gives the distinct lines; a line that is
+ * both read and written counts once in each. The page array and the descriptors
+ * start on 64-byte boundaries, so a line here is a line of the real layout.
+ */
+import { type Ref } from "../../units.js";
+import { PlainWords } from "./plain.js";
+
+/** Distinct 64-byte lines of one operation. */
+export interface LineCount {
+  readonly read: number;
+  readonly written: number;
+  /** Lines touched at all: read, written or both. */
+  readonly touched: number;
+}
+
+export class CountedWords extends PlainWords {
+  #reads = new Set<number>();
+  #writes = new Set<number>();
+
+  /** Runs `operation` and counts the lines it touches. */
+  measure(operation: () => void): LineCount {
+    this.#reads.clear();
+    this.#writes.clear();
+    operation();
+    const both = [...this.#writes].filter((line) => this.#reads.has(line)).length;
+    return {
+      read: this.#reads.size,
+      written: this.#writes.size,
+      touched: this.#reads.size + this.#writes.size - both,
+    };
+  }
+
+  override load32(ref: Ref, off: number): number {
+    this.#reads.add(line(ref, off));
+    return super.load32(ref, off);
+  }
+
+  override store32(ref: Ref, off: number, value: number): void {
+    this.#writes.add(line(ref, off));
+    super.store32(ref, off, value);
+  }
+
+  override load64(ref: Ref, off: number): number {
+    this.#reads.add(line(ref, off));
+    return super.load64(ref, off);
+  }
+
+  override store64(ref: Ref, off: number, lo: number, hi: number): void {
+    this.#writes.add(line(ref, off));
+    super.store64(ref, off, lo, hi);
+  }
+
+  override cas32(ref: Ref, off: number, expected: number, value: number): boolean {
+    this.#reads.add(line(ref, off));
+    const done = super.cas32(ref, off, expected, value);
+    if (done) this.#writes.add(line(ref, off));
+    return done;
+  }
+
+  override cas64(ref: Ref, off: number, elo: number, ehi: number, lo: number, hi: number): boolean {
+    this.#reads.add(line(ref, off));
+    const done = super.cas64(ref, off, elo, ehi, lo, hi);
+    if (done) this.#writes.add(line(ref, off));
+    return done;
+  }
+
+  override add32(ref: Ref, off: number, delta: number): number {
+    this.#reads.add(line(ref, off));
+    this.#writes.add(line(ref, off));
+    return super.add32(ref, off, delta);
+  }
+
+  override fillRun(
+    ref: Ref,
+    off: number,
+    template: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+  ): void {
+    const last = off + template.length * 4 * periods - 4;
+    for (let at = off; at <= last; at += 64) this.#writes.add(line(ref, at));
+    if (periods > 0) this.#writes.add(line(ref, last));
+    super.fillRun(ref, off, template, periods, strided, base, delta);
+  }
+}
+
+const line = (ref: Ref, off: number): number => (ref + (off >> 4)) >> 2;

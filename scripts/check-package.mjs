@@ -30,7 +30,8 @@ function must(condition, what) {
 
 try {
   const { messages } = await publint({ pkgDir: root, strict: true });
-  for (const message of messages) console.error(`  publint: ${message.code} ${message.path.join(".")}`);
+  for (const message of messages)
+    console.error(`  publint: ${message.code} ${message.path.join(".")}`);
   must(messages.length === 0, "publint has nothing to say");
 
   run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", dir], root);

@@ -23,7 +23,7 @@ const whole = execFileSync(
 const shown = SHOWN.exec(whole)?.[1];
 if (shown === undefined) throw new Error("the output has no section of costs");
 // How long reading took depends on the machine that runs this script.
-const output = shown.replace(/ +read in [\d.]+ s$/m, "");
+const output = shown.replace(/ +read in [\d.]+ s$/m, "").replace(/^read in [\d.]+ s\n/m, "");
 
 const readme = readFileSync(file("README.md"), "utf8");
 const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];

@@ -27,7 +27,7 @@ import { createWord, DesignError, WORD_BYTES, type Design } from "./design/prese
 import type { PageDesign } from "./design/word/axis.js";
 import { isFolioType, MISC_RESERVED, MISC_UNKNOWN, type PageType } from "./design/word/axis-types.js";
 import { RuleViolation } from "./errors.js";
-import { ALLOC_LOW, ENOMEM, PageAllocator } from "./pages/allocator.js";
+import { ALLOC_LOW, EINVAL, ENOMEM, PageAllocator } from "./pages/allocator.js";
 import { ArenaHeap, ArenaPlan, REFS_PER_PAGE } from "./pages/arena.js";
 import { Buddy } from "./pages/buddy.js";
 import { DescriptorCaches } from "./pages/caches.js";
@@ -163,22 +163,29 @@ export class Machine {
     }
   }
 
-  /** memblock_free_pages: gives frames that nobody owns to the allocator, in the largest aligned blocks. */
+  /**
+   * memblock_free_pages: gives frames that nobody owns to the allocator, in the
+   * largest aligned blocks, each behind those that are free already.
+   */
   giveRange(start: number, end: number): void {
-    let pfn = start;
-    while (pfn < end) {
-      const zone = this.zones.ownerOf(pfn);
-      let order = 0;
-      while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && pfn + 2 ** (order + 1) <= end) order++;
-      while (order > 0 && this.zones.ownerOf(pfn + 2 ** order - 1) !== zone) order--;
-      this.buddy.give(zone, pfn, order, this.zones.migrateTypeOf(pfn));
-      pfn += 2 ** order;
+    for (const run of this.zones.runs) {
+      const last = Math.min(end, run.end);
+      for (let pfn = Math.max(start, run.start); pfn < last; ) {
+        let order = 0;
+        while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && pfn + 2 ** (order + 1) <= last) order++;
+        this.buddy.giveLarge(run.zone, pfn, order, true);
+        pfn += 2 ** order;
+      }
     }
   }
 
   /** Frames that hold the page array: reserved, never given to the allocator. */
   reserveRange(start: number, end: number): void {
-    this.design.bindRun(start, end - start, { ...BLANK_IMAGE, subtype: MISC_RESERVED, zone: this.zones.ownerOf(start) }, 0 as Ref, 0);
+    for (const run of this.zones.runs) {
+      const [from, to] = [Math.max(start, run.start), Math.min(end, run.end)];
+      if (from >= to) continue;
+      this.design.bindRun(from, to - from, { ...BLANK_IMAGE, subtype: MISC_RESERVED, zone: run.zone }, 0 as Ref, 0);
+    }
   }
 
   /** alloc_pages: a block without refcount semantics of its own (Misc, unknown owner); frame or ENOMEM. */
@@ -198,7 +205,7 @@ export class Machine {
   /**
    * A folio with one reference, in the published order: descriptor, pages with
    * the tagged value in every word, contents, reference count last. Frame of its
-   * first page, or ENOMEM with nothing changed.
+   * first page, or ENOMEM (EINVAL for a type without a code) with nothing changed.
    */
   allocFolio(order: number, type: PageType): number {
     const pfn = this.#allocDescribed(order, type, MIGRATE_MOVABLE);
@@ -208,19 +215,26 @@ export class Machine {
     return pfn;
   }
 
-  /** A block of any other type that has a descriptor: slab, page table, … */
+  /**
+   * A block of any other type that the design can hold: slab, page table, …;
+   * ENOMEM, or EINVAL for a type that it cannot, with nothing changed.
+   */
   allocTyped(order: number, type: PageType): number {
     if (isFolioType(type)) throw new RuleViolation("folios are allocated with allocFolio", -1, `type ${type}`);
     return this.#allocDescribed(order, type, MIGRATE_UNMOVABLE);
   }
 
   #allocDescribed(order: number, type: PageType, migrateType: number): number {
+    if (order < 0 || order > MAX_ORDER) return ENOMEM;
+    if (!this.design.holds(type)) return EINVAL;
     const cache = this.design.cacheFor(type, order);
+    const slabs = cache < 0 ? 0 : this.caches.slabs(cache);
+    const slabSlabs = this.caches.slabSlabs();
     const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, ALLOC_LOW);
     if (cache >= 0 && descriptor === 0) return ENOMEM;
     const pfn = this.allocator.alloc(order, migrateType);
     if (pfn < 0) {
-      if (cache >= 0) this.caches.free(cache, descriptor);
+      if (cache >= 0) this.caches.undo(cache, descriptor, slabs, slabSlabs);
       return pfn;
     }
     const zone = this.design.zoneOf(pfn);
@@ -239,9 +253,10 @@ export class Machine {
     if (this.w.add32(this.design.descriptorOf(pfn), this.design.folio.refcount, -1) === 0) this.freeTyped(pfn);
   }
 
-  /** Frees a described block: words first, then the descriptor, then the pages. Allocates nothing. */
-  freeTyped(pfn: number): void {
+  /** Frees a described block, any page of which is given: words first, then the descriptor, then the pages. Allocates nothing. */
+  freeTyped(page: number): void {
     const { design } = this;
+    const pfn = design.blockOf(page);
     const order = design.orderOf(pfn);
     const cache = design.cacheFor(design.typeOf(pfn), order);
     const descriptor = cache < 0 ? (0 as Ref) : design.separateOf(pfn);

@@ -22,7 +22,10 @@ export interface ObjectRuns {
   readonly kind: Uint8Array;
   /** Flag word (index into flagWords) of the first page of each object … */
   readonly headFlags: Uint16Array;
-  /** … and of the other pages; equal to headFlags where pages is 1. */
+  /**
+   * … and of the other pages; equal to headFlags where pages is 1, or
+   * {@link FLAGS_VARY} where the tails differ among themselves.
+   */
   readonly tailFlags: Uint16Array;
   /** kpagecount of every page, or {@link VARIES}: then see the snapshot's runs. */
   readonly mapcount: Uint32Array;
@@ -32,6 +35,8 @@ export interface ObjectRuns {
 
 /** The pages of these objects do not have the same map count. */
 export const VARIES = 0xffffffff;
+/** The tails of these objects do not have the same flag word: see the snapshot's runs. */
+export const FLAGS_VARY = 0xffff;
 /** The pages of these objects do not have the same cgroup. */
 export const CGROUP_VARIES = 0xffff;
 
@@ -52,7 +57,15 @@ export interface Classification {
    * is no naturally aligned power of two). They are left out of a comparison
    * and counted.
    */
-  readonly torn: { readonly frames: number; readonly runs: readonly { start: number; end: number; why: string }[] };
+  readonly torn: {
+    readonly frames: number;
+    readonly runs: readonly { start: number; end: number; why: string }[];
+  };
   /** How each never-initialised and absent range was recognised, for --explain. */
-  readonly reasons: readonly { readonly start: number; readonly end: number; readonly kind: string; readonly why: string }[];
+  readonly reasons: readonly {
+    readonly start: number;
+    readonly end: number;
+    readonly kind: string;
+    readonly why: string;
+  }[];
 }

@@ -45,7 +45,11 @@ export interface ZoneInfo {
   readonly high: PageCount;
   /** lowmem_reserve, one entry per zone type. */
   readonly protection: readonly number[];
-  readonly cpus: readonly { readonly count: number; readonly high: number; readonly batch: number }[];
+  readonly cpus: readonly {
+    readonly count: number;
+    readonly high: number;
+    readonly batch: number;
+  }[];
 }
 
 /** Frames first … end − 1. */

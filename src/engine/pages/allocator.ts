@@ -10,8 +10,9 @@
  *
  * Source: mm/page_alloc.c of 6.18 (get_page_from_freelist, zone_watermark_ok,
  * rmqueue_bulk, free_pcppages_bulk, order_to_pindex). Simplified: per-CPU high
- * and batch are fixed at boot, not tuned while running; one pass over the zones
- * and a second without the no-fragment rule, no reclaim (that is issue 2's).
+ * and batch are fixed at boot, not tuned while running; no reclaim, no high-atomic
+ * reserve; every CPU is on node 0, and nodes are as far from it as their number
+ * says. docs/fidelity.md has the whole list.
  */
 import {
   PCP_BATCH,
@@ -26,16 +27,21 @@ import type { Ref } from "../../units.js";
 import type { PageDesign } from "../design/word/axis.js";
 import type { Words } from "../words/words.js";
 import type { Buddy } from "./buddy.js";
-import { MAX_ORDER, MIGRATE_MOVABLE, PAGEBLOCK_ORDER, type Zones } from "./zones.js";
+import { MAX_ORDER, MIGRATE_ISOLATE, MIGRATE_MOVABLE, PAGEBLOCK_ORDER, type ZoneConfig, type Zones } from "./zones.js";
 
 /** Negative errno values, as the kernel's functions return them. */
 export const ENOMEM = -12;
+export const EINVAL = -22;
 
 const COSTLY_ORDER = 3;
 const LOW_LISTS = 12;
 const PCP_LIST_COUNT = 14;
+/** Types with per-CPU lists of their own (MIGRATE_PCPTYPES). */
+const PCP_TYPES = 3;
 const FIRST = 0;
 const LAST = 8;
+const ZONE_DMA32 = 1;
+const ZONE_NORMAL = 2;
 
 /** How hard an allocation may try: an ordinary one ends at the min watermark … */
 export const ALLOC_LOW = 0;
@@ -52,12 +58,16 @@ export class PageAllocator {
   readonly #pcpRefs: Int32Array;
   /** Zones from the most to the least preferred. */
   readonly #zonelist: Int32Array;
+  readonly #node: Int32Array;
+  readonly #zoneType: Int32Array;
   /** CPU that the caller runs on. */
   cpu = 0;
-  /** Fault injection: the n-th allocation from now on fails; −1 for none. */
+  /** Fault injection: after n more allocations the next one fails; −1 for never. */
   failAfter = -1;
-  /** Allocations tried since `failAfter` was last set: how many points there are. */
+  /** Allocations tried so far: set it to 0, and an operation shows how many points it has. */
   tried = 0;
+  /** ALLOC_NOFRAGMENT on the fast path (alloc_flags_nofragment). */
+  readonly #noFragment: boolean;
 
   constructor(buddy: Buddy, pcpRefs: Int32Array, cpus: number) {
     this.w = buddy.w;
@@ -70,6 +80,9 @@ export class PageAllocator {
     // Node 0 first, in each node from the highest zone down: build_zonelists for node 0.
     order.sort((a, b) => this.zones.config[a].node - this.zones.config[b].node || this.zones.config[b].type - this.zones.config[a].type);
     this.#zonelist = Int32Array.from(order);
+    this.#node = Int32Array.from(this.zones.config, (z) => z.node);
+    this.#zoneType = Int32Array.from(this.zones.config, (z) => z.type);
+    this.#noFragment = avoidsFragments(order.map((z) => this.zones.config[z]));
   }
 
   #pcp(zone: number): Ref {
@@ -88,38 +101,49 @@ export class PageAllocator {
     this.tried++;
     if (this.failAfter >= 0 && this.failAfter-- === 0) return ENOMEM;
     if (order < 0 || order > MAX_ORDER) return ENOMEM;
-    // The fast path keeps pageblocks pure and stays above the low watermark; the
-    // slow path, without the reclaim that would come between, goes to min.
-    const pfn = this.#fromZones(order, migrateType, effort === ALLOC_MIN ? ALLOC_LOW : effort, this.#zonelist.length > 1);
-    if (pfn >= 0) return pfn;
-    return this.#fromZones(order, migrateType, effort === ALLOC_LOW ? ALLOC_MIN : effort, false);
+    // The fast path keeps pageblocks pure and stays above the low watermark, then
+    // gives up the first of these; the slow path, without the reclaim that would
+    // come between, goes to min.
+    const fast = effort === ALLOC_MIN ? ALLOC_LOW : effort;
+    let pfn = this.#noFragment ? this.#fromZones(order, migrateType, fast, true) : ENOMEM;
+    if (pfn < 0) pfn = this.#fromZones(order, migrateType, fast, false);
+    if (pfn < 0 && effort !== ALLOC_NO_WATERMARKS) pfn = this.#fromZones(order, migrateType, ALLOC_MIN, false);
+    return pfn;
   }
 
+  /** get_page_from_freelist: the first zone in the list that may and can. */
   #fromZones(order: number, migrateType: number, effort: number, noFragment: boolean): number {
     for (let i = 0; i < this.#zonelist.length; i++) {
       const zone = this.#zonelist[i];
-      if (!this.#watermarkOk(zone, order, migrateType, effort, i)) continue;
+      // gfp_zone: only movable pages may be in ZONE_MOVABLE.
+      if (this.#zoneType[zone] > ZONE_NORMAL && migrateType !== MIGRATE_MOVABLE) continue;
+      // Staying on the node matters more than keeping pageblocks pure.
+      if (noFragment && this.#node[zone] !== this.#node[this.#zonelist[0]]) return ENOMEM;
+      if (!this.#watermarkOk(zone, order, effort, i)) continue;
       const pfn = this.#fromZone(zone, order, migrateType, noFragment);
       if (pfn >= 0) return pfn;
     }
     return ENOMEM;
   }
 
-  /** zone_watermark_ok: enough would be left, and a block of that order is there. */
-  #watermarkOk(zone: number, order: number, migrateType: number, effort: number, place: number): boolean {
+  /** zone_watermark_ok: enough would be left, and a block of that order is there, per-CPU lists apart. */
+  #watermarkOk(zone: number, order: number, effort: number, place: number): boolean {
+    if (effort === ALLOC_NO_WATERMARKS) return true;
     const ref = this.buddy.zoneRefs[zone] as Ref;
     const free = this.buddy.freePages(zone) - ((1 << order) - 1);
     // A zone that is only a fallback keeps its reserve for those who need it.
     const reserve = place === 0 ? 0 : this.w.load32(ref, ZONE_LOWMEM_RESERVE);
     const mark = this.w.load32(ref, effort === ALLOC_MIN ? ZONE_WATERMARK_MIN : ZONE_WATERMARK_LOW);
-    if (effort !== ALLOC_NO_WATERMARKS && free <= mark + reserve) return false;
+    if (free <= mark + reserve) return false;
     if (order === 0) return true;
-    for (let o = order; o <= MAX_ORDER; o++) if (this.buddy.freeBlocks(zone, o) > 0) return true;
-    return this.w.load32(this.#pcp(zone), PCP_COUNT) > 0 && hasList(order) && this.#head(zone, order, migrateType) >= 0;
+    for (let o = order; o <= MAX_ORDER; o++) if (this.#hasUsable(zone, o)) return true;
+    return false;
   }
 
-  #head(zone: number, order: number, migrateType: number): number {
-    return this.w.load32((this.#pcp(zone) + ((PCP_LISTS >> 4) + listIndex(order, migrateType))) as Ref, FIRST) - 1;
+  #hasUsable(zone: number, order: number): boolean {
+    if (this.buddy.freeBlocks(zone, order) === 0) return false;
+    for (let type = 0; type < PCP_TYPES; type++) if (this.buddy.firstFree(zone, order, type) >= 0) return true;
+    return false;
   }
 
   #fromZone(zone: number, order: number, migrateType: number, noFragment: boolean): number {
@@ -138,10 +162,16 @@ export class PageAllocator {
 
   /** rmqueue_bulk: a batch from the buddy lists, kept in the order it came. */
   #fill(zone: number, pcp: Ref, list: Ref, order: number, migrateType: number, noFragment: boolean): void {
-    const { w, design } = this;
-    const blocks = Math.max(1, w.load32(pcp, PCP_BATCH) >> order);
+    const { w, design, buddy } = this;
+    const blocks = blocksToFill(w.load32(pcp, PCP_BATCH), w.load32(pcp, PCP_HIGH), order);
+    let stealing = false;
     for (let i = 0; i < blocks; i++) {
-      const pfn = this.buddy.take(zone, order, migrateType, noFragment);
+      // Once a block had to be stolen, the rest of the batch is stolen too (RMQUEUE_STEAL).
+      let pfn = stealing ? -1 : buddy.takePure(zone, order, migrateType, noFragment);
+      if (pfn < 0 && !noFragment) {
+        pfn = buddy.steal(zone, order, migrateType);
+        stealing = true;
+      }
       if (pfn < 0) return;
       const last = w.load32(list, LAST) - 1;
       design.link(pfn, order, -1, last, 1);
@@ -167,8 +197,10 @@ export class PageAllocator {
   /** Gives back a block that nobody owns any more. Never allocates. */
   free(pfn: number, order: number): void {
     const zone = this.design.zoneOf(pfn);
-    const migrateType = this.zones.migrateTypeOf(pfn);
-    if (!hasList(order) || migrateType > 2) return this.buddy.give(zone, pfn, order, migrateType);
+    const blockType = this.zones.migrateTypeOf(pfn);
+    if (!hasList(order) || blockType === MIGRATE_ISOLATE) return this.buddy.giveLarge(zone, pfn, order);
+    // Lists are for three types; what is in a high-atomic block counts as movable there.
+    const migrateType = blockType < PCP_TYPES ? blockType : MIGRATE_MOVABLE;
     const { w, design } = this;
     const pcp = this.#pcp(zone);
     const index = listIndex(order, migrateType);
@@ -179,7 +211,8 @@ export class PageAllocator {
     else w.store32(list, LAST, pfn + 1);
     w.store32(list, FIRST, pfn + 1);
     const count = w.add32(pcp, PCP_COUNT, 1 << order);
-    if (count >= w.load32(pcp, PCP_HIGH)) this.#drain(zone, pcp, Math.max(1, w.load32(pcp, PCP_BATCH)), index);
+    const high = w.load32(pcp, PCP_HIGH);
+    if (count >= high) this.#drain(zone, pcp, pagesToDrain(w.load32(pcp, PCP_BATCH), high), index);
   }
 
   /** free_pcppages_bulk: oldest first, the given list before the others. */
@@ -222,6 +255,23 @@ export class PageAllocator {
       }
     }
   }
+}
+
+/** nr_pcp_alloc, without the doubling for bursts: blocks to fill an empty list with. */
+function blocksToFill(batch: number, high: number, order: number): number {
+  if (high < batch || batch <= 1) return 1;
+  return Math.max(batch >> order, 2);
+}
+
+/** nr_pcp_free, without the growth for bursts: a batch, but a batch must stay. */
+const pagesToDrain = (batch: number, high: number): number => Math.max(1, Math.min(batch, high - batch));
+
+/** alloc_flags_nofragment: where Normal is preferred and DMA32 is there to spread to. */
+function avoidsFragments(zonelist: readonly ZoneConfig[]): boolean {
+  const first = zonelist[0];
+  if (first === undefined || first.type !== ZONE_NORMAL) return false;
+  const oneNode = zonelist.every((z) => z.node === first.node);
+  return oneNode || zonelist.some((z) => z.node === first.node && z.type === ZONE_DMA32);
 }
 
 /** pcp_allowed_order */

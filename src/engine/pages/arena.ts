@@ -110,4 +110,13 @@ export class ArenaHeap {
     const frame = this.#w.load32(this.#table, this.#at(index));
     return frame > 0 ? frame - 1 : -1;
   }
+
+  /** Every frame that holds a page of the heap. */
+  forEachFrame(visit: (pfn: number) => void): void {
+    const used = this.#used();
+    for (let i = 0; i < used; i++) {
+      const frame = this.#w.load32(this.#table, this.#at(i));
+      if (frame > 0) visit(frame - 1);
+    }
+  }
 }

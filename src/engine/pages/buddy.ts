@@ -10,12 +10,13 @@
  *
  * Source: mm/page_alloc.c of 6.18 (__rmqueue_smallest, expand, __rmqueue_claim,
  * try_to_claim_block, __rmqueue_steal, __free_one_page, buddy_merge_likely).
- * Simplified: no CMA, no watermark boosting, no page reporting.
+ * Simplified: no CMA, no watermark boosting, no page reporting, no capture by
+ * compaction; every folio counts as movable, whether or not it is on an LRU list.
  */
 import { FREE_AREA_NR_FREE, FREE_AREA_SIZE, ZONE_FREE_AREA, ZONE_NR_FREE } from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
 import type { PageDesign } from "../design/word/axis.js";
-import { isFolioType } from "../design/word/axis-types.js";
+import { isFolioType, T_MOVABLE, T_ZPDESC, type PageType } from "../design/word/axis-types.js";
 import type { Words } from "../words/words.js";
 import {
   MAX_ORDER,
@@ -191,7 +192,7 @@ export class Buddy {
         pfn += 1 << order;
         continue;
       }
-      if (isFolioType(this.design.typeOf(pfn))) movable++;
+      if (isMovable(this.design.typeOf(pfn))) movable++;
       pfn++;
     }
     return { free, movable };
@@ -206,14 +207,15 @@ export class Buddy {
         continue;
       }
       this.#remove(zone, pfn, order, from);
-      this.#add(zone, pfn, order, to, false);
+      // To the tail, as move_to_free_list: what was moved is not used next.
+      this.#add(zone, pfn, order, to, true);
       pfn += 1 << order;
     }
     this.zones.setMigrateType(start, to);
   }
 
   /** __rmqueue_steal: one block of another type, the smallest that does. */
-  #steal(zone: number, order: number, migrateType: number): number {
+  steal(zone: number, order: number, migrateType: number): number {
     for (let current = order; current <= MAX_ORDER; current++) {
       const type = this.#fallback(zone, current, migrateType, false);
       if (type < 0) continue;
@@ -225,12 +227,16 @@ export class Buddy {
     return -1;
   }
 
+  /** The part of __rmqueue that keeps pageblocks pure: own lists, then a claimed pageblock. */
+  takePure(zone: number, order: number, migrateType: number, noFragment: boolean): number {
+    const pfn = this.#smallest(zone, order, migrateType);
+    return pfn >= 0 ? pfn : this.#claim(zone, order, migrateType, noFragment);
+  }
+
   /** __rmqueue: a block of exactly `order`, unlinked; −1 if the zone has none. */
   take(zone: number, order: number, migrateType: number, noFragment: boolean): number {
-    let pfn = this.#smallest(zone, order, migrateType);
-    if (pfn < 0) pfn = this.#claim(zone, order, migrateType, noFragment);
-    if (pfn < 0 && !noFragment) pfn = this.#steal(zone, order, migrateType);
-    return pfn;
+    const pfn = this.takePure(zone, order, migrateType, noFragment);
+    return pfn >= 0 || noFragment ? pfn : this.steal(zone, order, migrateType);
   }
 
   #owns(zone: number, pfn: number): boolean {
@@ -245,9 +251,11 @@ export class Buddy {
 
   /**
    * __free_one_page: gives a block back, merging with its buddies. Never
-   * allocates. The block must have been released from its owner.
+   * allocates. The block must have been released from its owner; one larger than
+   * a pageblock must be of one type (see giveLarge). `toTail` puts it behind all
+   * others, as boot does (FPI_TO_TAIL).
    */
-  give(zone: number, pfn: number, order: number, migrateType: number): void {
+  give(zone: number, pfn: number, order: number, migrateType: number, toTail = false): void {
     while (order < MAX_ORDER) {
       const buddy = pfn ^ (1 << order);
       if (!this.#isBuddy(zone, buddy, order)) break;
@@ -261,8 +269,20 @@ export class Buddy {
       pfn &= buddy;
       order++;
     }
-    const tail = order < MAX_ORDER - 1 && this.#isBuddy(zone, (pfn & ~(1 << order)) ^ (1 << (order + 1)), order + 1);
-    this.#add(zone, pfn, order, migrateType, tail);
+    this.#add(zone, pfn, order, migrateType, toTail || this.#mergeLikely(zone, pfn, order));
+  }
+
+  /** buddy_merge_likely: were our buddy free, would the pair merge once more? */
+  #mergeLikely(zone: number, pfn: number, order: number): boolean {
+    return order < MAX_ORDER - 1 && this.#isBuddy(zone, (pfn & ~(1 << order)) ^ (1 << (order + 1)), order + 1);
+  }
+
+  /** split_large_buddy: a block of several pageblocks goes back one by one, each as its own type. */
+  giveLarge(zone: number, pfn: number, order: number, toTail = false): void {
+    const step = Math.min(order, PAGEBLOCK_ORDER);
+    for (let at = pfn; at < pfn + (1 << order); at += 1 << step) {
+      this.give(zone, at, step, this.zones.migrateTypeOf(at), toTail);
+    }
   }
 
   #rename(pfn: number, order: number, migrateType: number): void {
@@ -274,3 +294,6 @@ export class Buddy {
 function mayClaim(order: number, migrateType: number): boolean {
   return order >= PAGEBLOCK_ORDER / 2 || migrateType !== MIGRATE_MOVABLE;
 }
+
+/** Pages that compaction could move: on an LRU list or with movable_ops. Any folio counts as on a list. */
+const isMovable = (type: PageType): boolean => isFolioType(type) || type === T_ZPDESC || type === T_MOVABLE;

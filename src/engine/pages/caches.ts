@@ -97,6 +97,16 @@ export class DescriptorCaches {
     return caches * KMEM_CACHE_SIZE;
   }
 
+  /** struct kmem_cache of a cache, for checks. */
+  cacheRef(cache: number): Ref {
+    return this.#cache(cache);
+  }
+
+  /** Byte of a free object at which the reference of the next free one is. */
+  freePointerAt(cache: number): number {
+    return this.#freePointer[cache];
+  }
+
   #cache(cache: number): Ref {
     return (this.#base + (cache * KMEM_CACHE_SIZE) / 16) as Ref;
   }
@@ -216,12 +226,12 @@ export class DescriptorCaches {
     const own = cache === this.#slabCache;
     // A slab of slab descriptors describes itself; any other asks for a descriptor first.
     const asks = !own && this.#slabCache >= 0;
-    const slabs = asks ? this.#slabs(this.#slabCache) : 0;
+    const slabs = this.slabSlabs();
     const descriptor = asks ? this.alloc(this.#slabCache, effort) : (0 as Ref);
     if (asks && descriptor === 0) return -1;
     const slab = this.heap.hasRoom(1) ? this.allocator.alloc(0, MIGRATE_UNMOVABLE, effort) : -1;
     if (slab < 0) {
-      if (asks) this.#undoSlabDescriptor(descriptor, this.#slabs(this.#slabCache) > slabs);
+      if (asks) this.undo(this.#slabCache, descriptor, slabs, slabs);
       return -1;
     }
     const page = this.heap.take(slab, 1);
@@ -229,15 +239,29 @@ export class DescriptorCaches {
     return slab;
   }
 
-  #slabs(cache: number): number {
+  /** Slabs of a cache now. */
+  slabs(cache: number): number {
     return this.w.load32(this.#cache(cache), KMEM_CACHE_NR_SLABS);
   }
 
-  /** Failure after a slab descriptor was taken: gives it back, and the slab that was made for it. */
-  #undoSlabDescriptor(descriptor: Ref, grew: boolean): void {
-    const slab = this.slabOf(descriptor);
-    this.free(this.#slabCache, descriptor);
-    if (grew && this.heap.frameOf(descriptor) === slab) this.#discard(this.#slabCache, slab);
+  /** Slabs of the slab-descriptor cache; 0 where there is none. */
+  slabSlabs(): number {
+    return this.#slabCache < 0 ? 0 : this.slabs(this.#slabCache);
+  }
+
+  /**
+   * Gives back an object that nobody saw, after a failure, and the slabs that
+   * were made for it: `slabs` and `slabSlabs` are what there was before.
+   */
+  undo(cache: number, object: Ref, slabs: number, slabSlabs: number): void {
+    const slab = this.slabOf(object);
+    const grew = this.slabs(cache) > slabs;
+    this.free(cache, object);
+    if (!grew || this.slabOf(object) !== slab) return;
+    const descriptor = this.design.separateOf(slab);
+    const holder = descriptor === 0 ? -1 : this.slabOf(descriptor);
+    this.#discard(cache, slab);
+    if (holder >= 0 && holder !== slab && this.slabSlabs() > slabSlabs) this.#discard(this.#slabCache, holder);
   }
 
   #describeSlab(cache: number, slab: number, page: Ref, descriptor: Ref, inuse: number): void {

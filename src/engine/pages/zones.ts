@@ -52,7 +52,7 @@ export interface ZoneRun {
 
 /**
  * Decides who owns each frame: the zone that spans it; where several do, the one
- * of the node that `owners` names for it, else the later one; where none does
+ * of the node that `owners` names for it, else the first of them; where none does
  * (struct pages before the first or beyond the last frame), the nearest zone.
  */
 export function zoneRuns(

@@ -9,6 +9,9 @@
  * without a second copy of any protocol. That is why engine code must not catch
  * around accesses, and between its first and last access may change only words
  * and locals (architecture, rule 2).
+ *
+ * Outside of `resume` accesses go straight to memory: one machine, booted and
+ * set up on these words, serves all threads and the checks around them.
  */
 import type { Ref } from "../../units.js";
 import type { Words } from "./words.js";
@@ -21,8 +24,10 @@ export interface Access {
   readonly kind: AccessKind;
   readonly ref: Ref;
   readonly off: number;
-  /** For await32: the value it waits for; for writes the new low word. */
+  /** For await32: the value it waits for; for writes the new low word; for add32 what is added. */
   readonly value: number;
+  /** For 64-bit writes the new high word, else 0. */
+  readonly high: number;
 }
 
 /** Thrown before an access that was not granted. Not an error. */
@@ -33,16 +38,33 @@ export class Stop {
   }
 }
 
-/** One answered access: its result halves, and what it was. */
+/** One answered access: its result halves (`hi` for load64 only), and what it was. */
 export interface Logged {
   readonly access: Access;
   readonly lo: number;
   readonly hi: number;
 }
 
+/** How far a thread got: the access made now, the one it stopped before, or what it returned. */
+export interface Resumed<T> {
+  readonly made: Logged | null;
+  readonly next: Access | null;
+  /** What the thread returned; undefined while it has not ended. */
+  readonly result: T | undefined;
+}
+
+/** A thread that did something else when it was run again: it breaks rule 2. */
+export class NotRepeatable extends Error {
+  override readonly name = "NotRepeatable";
+  constructor(at: number, was: Access, is: string) {
+    super(`access ${at} was ${was.kind} of ${was.ref}+${was.off} and is ${is} when the thread is run again`);
+  }
+}
+
 export class CheckedWords implements Words {
   hi = 0;
   readonly memory: PlainWords;
+  #running = false;
   #log: readonly Logged[] = [];
   #at = 0;
   #grant = 0;
@@ -54,73 +76,116 @@ export class CheckedWords implements Words {
 
   /**
    * Runs a thread from its start: `log` answers its first accesses, then
-   * `grant` (0 or 1) more are made for real. Returns the access made now (null
-   * if none) and the one it stopped before (null if the thread ended).
+   * `grant` (0 or 1) more are made for real. Whatever the thread throws itself
+   * comes out of here.
    */
-  resume(thread: () => void, log: readonly Logged[], grant: 0 | 1): { made: Logged | null; next: Access | null } {
+  resume<T>(thread: () => T, log: readonly Logged[], grant: 0 | 1): Resumed<T> {
     this.#log = log;
     this.#at = 0;
     this.#grant = grant;
     this.#made = null;
-    let next: Access | null = null;
+    this.#running = true;
+    this.hi = 0;
     try {
-      thread();
+      const result = thread();
+      return { made: this.#made, next: null, result };
     } catch (stop) {
       if (!(stop instanceof Stop)) throw stop;
-      next = stop.access;
+      return { made: this.#made, next: stop.access, result: undefined };
+    } finally {
+      this.#running = false;
     }
-    return { made: this.#made, next };
   }
 
-  /** Answers from the log, makes the granted access, or stops. Returns the low half. */
-  #access(kind: AccessKind, ref: Ref, off: number, value: number, make: (m: PlainWords) => number): number {
+  /** The log's answer to the next access; null when it is this one's turn to be made. */
+  #answer(kind: AccessKind, ref: Ref, off: number, value: number, high: number): Logged | null {
     if (this.#at < this.#log.length) {
       const was = this.#log[this.#at++];
-      this.hi = was.hi;
-      return was.lo;
+      const { access } = was;
+      if (access.ref !== ref || access.off !== off || access.kind !== kind) {
+        throw new NotRepeatable(this.#at, access, `${kind} of ${ref}+${off}`);
+      }
+      return was;
     }
-    const access: Access = { kind, ref, off, value };
-    if (this.#grant === 0) throw new Stop(access);
+    if (this.#grant === 0) throw new Stop({ kind, ref, off, value, high });
     this.#grant = 0;
-    const lo = make(this.memory);
-    this.hi = this.memory.hi;
-    this.#made = { access, lo, hi: this.hi };
-    return lo;
+    return null;
+  }
+
+  #did(kind: AccessKind, ref: Ref, off: number, value: number, high: number, lo: number, hi: number): void {
+    this.#made = { access: { kind, ref, off, value, high }, lo, hi };
   }
 
   load32(ref: Ref, off: number): number {
-    return this.#access("load32", ref, off, 0, (m) => m.load32(ref, off));
+    if (!this.#running) return this.memory.load32(ref, off);
+    const was = this.#answer("load32", ref, off, 0, 0);
+    if (was !== null) return was.lo;
+    const lo = this.memory.load32(ref, off);
+    this.#did("load32", ref, off, 0, 0, lo, 0);
+    return lo;
   }
 
   store32(ref: Ref, off: number, value: number): void {
-    this.#access("store32", ref, off, value, (m) => (m.store32(ref, off, value), 0));
+    if (!this.#running) return this.memory.store32(ref, off, value);
+    if (this.#answer("store32", ref, off, value, 0) !== null) return;
+    this.memory.store32(ref, off, value);
+    this.#did("store32", ref, off, value, 0, 0, 0);
   }
 
   load64(ref: Ref, off: number): number {
-    return this.#access("load64", ref, off, 0, (m) => m.load64(ref, off));
+    const was = this.#running ? this.#answer("load64", ref, off, 0, 0) : null;
+    if (was !== null) {
+      this.hi = was.hi;
+      return was.lo;
+    }
+    const lo = this.memory.load64(ref, off);
+    this.hi = this.memory.hi;
+    if (this.#running) this.#did("load64", ref, off, 0, 0, lo, this.hi);
+    return lo;
   }
 
   store64(ref: Ref, off: number, lo: number, hi: number): void {
-    this.#access("store64", ref, off, lo, (m) => (m.store64(ref, off, lo, hi), 0));
+    if (!this.#running) return this.memory.store64(ref, off, lo, hi);
+    if (this.#answer("store64", ref, off, lo, hi) !== null) return;
+    this.memory.store64(ref, off, lo, hi);
+    this.#did("store64", ref, off, lo, hi, 0, 0);
   }
 
   cas32(ref: Ref, off: number, expected: number, value: number): boolean {
-    return this.#access("cas32", ref, off, value, (m) => (m.cas32(ref, off, expected, value) ? 1 : 0)) === 1;
+    if (!this.#running) return this.memory.cas32(ref, off, expected, value);
+    const was = this.#answer("cas32", ref, off, value, 0);
+    if (was !== null) return was.lo === 1;
+    const done = this.memory.cas32(ref, off, expected, value);
+    this.#did("cas32", ref, off, value, 0, done ? 1 : 0, 0);
+    return done;
   }
 
   cas64(ref: Ref, off: number, elo: number, ehi: number, lo: number, hi: number): boolean {
-    return this.#access("cas64", ref, off, lo, (m) => (m.cas64(ref, off, elo, ehi, lo, hi) ? 1 : 0)) === 1;
+    if (!this.#running) return this.memory.cas64(ref, off, elo, ehi, lo, hi);
+    const was = this.#answer("cas64", ref, off, lo, hi);
+    if (was !== null) return was.lo === 1;
+    const done = this.memory.cas64(ref, off, elo, ehi, lo, hi);
+    this.#did("cas64", ref, off, lo, hi, done ? 1 : 0, 0);
+    return done;
   }
 
   add32(ref: Ref, off: number, delta: number): number {
-    return this.#access("add32", ref, off, delta, (m) => m.add32(ref, off, delta));
+    if (!this.#running) return this.memory.add32(ref, off, delta);
+    const was = this.#answer("add32", ref, off, delta, 0);
+    if (was !== null) return was.lo;
+    const lo = this.memory.add32(ref, off, delta);
+    this.#did("add32", ref, off, delta, 0, lo, 0);
+    return lo;
   }
 
   await32(ref: Ref, off: number, value: number): void {
-    this.#access("await32", ref, off, value, (m) => (m.await32(ref, off, value), 0));
+    if (!this.#running) return this.memory.await32(ref, off, value);
+    if (this.#answer("await32", ref, off, value, 0) !== null) return;
+    this.memory.await32(ref, off, value);
+    this.#did("await32", ref, off, value, 0, 0, 0);
   }
 
-  /** Bulk fills are for populating, before threads run: one step, not many. */
+  /** In a thread one store for each 64 bits (32 where they are not aligned), as a processor would make. */
   fillRun(
     ref: Ref,
     off: number,
@@ -130,9 +195,17 @@ export class CheckedWords implements Words {
     base: number,
     delta: number,
   ): void {
-    this.#access("store64", ref, off, template[0] ?? 0, (m) => {
-      m.fillRun(ref, off, template, periods, strided, base, delta);
-      return 0;
-    });
+    if (!this.#running) return this.memory.fillRun(ref, off, template, periods, strided, base, delta);
+    const total = template.length * periods;
+    const image = new Int32Array(total);
+    PlainWords.fill(image, 0, template, periods, strided, base, delta);
+    let i = 0;
+    while (i < total) {
+      const at = off + i * 4;
+      if (at % 8 === 0 && i + 1 < total) {
+        this.store64(ref, at, image[i], image[i + 1]);
+        i += 2;
+      } else this.store32(ref, at, image[i++]);
+    }
   }
 }

@@ -75,8 +75,19 @@ export class PlainWords implements Words {
     base: number,
     delta: number,
   ): void {
-    const mem = this.mem;
-    const start = (ref << 2) + (off >> 2);
+    PlainWords.fill(this.mem, (ref << 2) + (off >> 2), template, periods, strided, base, delta);
+  }
+
+  /** What `fillRun` means, on bare words from index `start` on. */
+  static fill(
+    mem: Int32Array,
+    start: number,
+    template: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+  ): void {
     const n = template.length;
     if (strided === null) return fillSame(mem, start, template, periods);
     let value = base;

@@ -128,7 +128,9 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
   const specs: CacheSpec[] = [];
   const add = (name: string, struct: StructName, extra = 0): number => {
     const { size, fidelity, source } = STRUCTS[struct];
-    return specs.push({ name, size: size + extra, fidelity, source }) - 1;
+    const spec = { name, size: size + extra, fidelity, source };
+    const guessed = { fidelity: "assumed", source: `no published size; that of struct folio (${size} bytes)` } as const;
+    return specs.push(/^(large )?(anon|ksm) folio/.test(name) ? { ...spec, ...guessed } : spec) - 1;
   };
   const small = new Int16Array(TYPE_NAMES.length).fill(-1);
   const large = new Int16Array(TYPE_NAMES.length).fill(-1);

@@ -59,6 +59,8 @@ export abstract class TaggedDesign implements PageDesign {
   abstract readonly pageBytes: number;
   abstract readonly summary: string;
   abstract readonly mapcounts: "per-page" | "per-folio";
+  readonly ownFlags: PageDesign["ownFlags"] = "none";
+  readonly overlay = false;
   abstract readonly reach: number;
   abstract readonly bytesPerPageblock: number;
   readonly types: PageDesign["types"];
@@ -199,11 +201,22 @@ export abstract class TaggedDesign implements PageDesign {
     return averageMapcount(this.w, descriptor, orderOfDescriptor(this.w, descriptor, type));
   }
 
+  isMapped(pfn: number): boolean {
+    const type = this.typeOf(pfn);
+    if (!isFolioType(type)) return false;
+    const descriptor = this.descriptorOf(pfn);
+    return averageMapcount(this.w, descriptor, orderOfDescriptor(this.w, descriptor, type)) > 0;
+  }
+
   folioClassOf(pfn: number): number {
     const descriptor = this.descriptorOf(pfn);
     if (descriptor === 0) return 0;
     const flags = this.w.load32(descriptor, FOLIO_FLAGS);
     return flags & FL_HUGETLB ? 1 : flags & FL_LARGE_RMAPPABLE ? 2 : 0;
+  }
+
+  holds(type: PageType): boolean {
+    return this.types.code[type] >= 0 && this.cacheFor(type, 0) >= 0;
   }
 
   cacheFor(type: PageType, order: number): number {
@@ -229,6 +242,7 @@ export abstract class TaggedDesign implements PageDesign {
 
   initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
     this.#descriptors.init(this.w, descriptor, pfn, order, type, this.context.zones.bits[zone]);
+    if (!isFolioType(type)) return;
     const anon = type !== T_FILE;
     const target = anon ? this.context.anonVma : this.context.addressSpace;
     const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;

@@ -87,6 +87,13 @@ export interface PageDesign {
   readonly summary: string;
   readonly types: TypeTable;
   readonly mapcounts: "per-page" | "per-folio";
+  /**
+   * What flags a page has of its own: `all` (a flags word per page), `few` (only
+   * reserved, hwpoison, anon-exclusive; anything while free), `none`.
+   */
+  readonly ownFlags: "all" | "few" | "none";
+  /** Whether owners are overlays, whose fields show through in each other's. */
+  readonly overlay: boolean;
   /** Most frames that one zone may span; beyond it the design refuses the machine. */
   readonly reach: number;
   /** Bytes of tables per pageblock that only this design needs. */
@@ -125,9 +132,13 @@ export interface PageDesign {
   mappingBitsOf(pfn: number): number;
   /** What /proc/kpagecount shows: exact per page, or the folio's average. */
   mapcountOf(pfn: number): number;
+  /** folio_mapped: whether any page of the block is mapped. */
+  isMapped(pfn: number): boolean;
   /** 1 hugetlb, 2 large and rmappable. */
   folioClassOf(pfn: number): number;
 
+  /** Whether a block can be given that type: its table has a code for it, and it a place for its descriptor. */
+  holds(type: PageType): boolean;
   /** Index into `caches` of the descriptor for a block of that type; −1: none. */
   cacheFor(type: PageType, order: number): number;
   /** Writes the tagged word into every page of the block. */

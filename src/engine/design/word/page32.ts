@@ -37,6 +37,7 @@ export class Page32 extends TaggedDesign {
   readonly pageBytes = 32;
   readonly summary = "struct page 32 B";
   readonly mapcounts = "per-page";
+  override readonly ownFlags = "few";
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly #base: number;

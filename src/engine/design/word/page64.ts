@@ -5,8 +5,9 @@
  * slab over its first page, and what a page is has to be inferred from its page
  * type, its flags and the low bits of its mapping. Types that are separated get
  * a descriptor all the same: the head's second word, which is compound_head or
- * a list pointer otherwise, then holds its address with bit 1 set, as the path
- * to memdescs describes (memdesc-facts §3.2; the bit is invented).
+ * a list pointer otherwise, then holds its address with bit 1 set, and bit 2 for
+ * what is no folio, as the path to memdescs describes (memdesc-facts §3.2; the
+ * bits are invented).
  *
  * Facts: memdesc-facts §5 (BTF of 6.18.44), include/linux/page-flags.h.
  */
@@ -55,11 +56,17 @@ import {
   MISC_RESERVED,
   MISC_UNKNOWN,
   MISC_ZERO,
+  T_ACCTMEM,
   T_ANON,
   T_BUDDY,
+  T_BUMP,
   T_FILE,
+  T_HWPOISON,
   T_KSM,
+  T_MANAGED,
   T_MISC,
+  T_MOVABLE,
+  T_PERCPU,
   T_PGTABLE,
   T_SLAB,
   T_ZPDESC,
@@ -76,10 +83,30 @@ const PGTY_SLAB = 0xf5;
 const PGTY_ZSMALLOC = 0xf6;
 const PGTY_LARGE_KMALLOC = 0xf8;
 
+/** Bits of the second page's flags that belong to the folio. */
+const SECOND_PAGE = 0x2ff;
 /** large_rmappable is bit 9 of the second page's flags; the order is its low byte. */
 const FLAGS_1_RMAPPABLE = 1 << 9;
-/** The head's second word holds a descriptor's address. */
+/** The head's second word holds the address of a separate folio … */
 const SEPARATED = 2;
+/** … or of a separate descriptor of another kind. */
+const SEPARATED_OTHER = 6;
+/**
+ * Page types of separated kinds that 6.18 has none for. 0xf9 was proposed for
+ * page_pool (netpp) and reverted; the others are invented.
+ */
+const PGTY_SEPARATED: Readonly<Record<number, number>> = {
+  [T_BUMP]: 0xf9,
+  [T_MOVABLE]: 0xfa,
+  [T_HWPOISON]: 0xfb,
+  [T_PERCPU]: 0xfc,
+  [T_ACCTMEM]: 0xfd,
+  [T_MANAGED]: 0xfe,
+};
+const TYPE_OF_SEPARATED = new Int8Array(256).fill(-1);
+for (const [type, byte] of Object.entries(PGTY_SEPARATED)) TYPE_OF_SEPARATED[byte] = Number(type);
+/** A page whose type byte says that it is no folio. */
+const isTyped = (byte: number): boolean => byte >= PGTY_BUDDY && byte !== PGTY_HUGETLB && byte !== 0xff;
 
 const OVERLAY_FOLIO: FolioLayout = {
   flags: PAGE64_FLAGS,
@@ -104,6 +131,8 @@ export class Page64 implements PageDesign, KnowsHead {
   readonly summary = "struct page 64 B";
   readonly types: PageDesign["types"];
   readonly mapcounts = "per-page";
+  readonly ownFlags = "all";
+  readonly overlay = true;
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly caches: PageDesign["caches"];
@@ -163,6 +192,7 @@ export class Page64 implements PageDesign, KnowsHead {
     if (type === PGTY_TABLE) return T_PGTABLE;
     if (type === PGTY_ZSMALLOC) return T_ZPDESC;
     if (type === PGTY_OFFLINE || type === PGTY_GUARD || type === PGTY_LARGE_KMALLOC) return T_MISC;
+    if (TYPE_OF_SEPARATED[type] >= 0) return TYPE_OF_SEPARATED[type] as PageType;
     const flags = this.w.load32(page, PAGE64_FLAGS);
     if (flags & PG_RESERVED) return T_MISC;
     const owner = this.#owner(head);
@@ -205,7 +235,11 @@ export class Page64 implements PageDesign, KnowsHead {
   }
 
   setPageFlags(pfn: number, flags: number): boolean {
-    this.w.store32(this.#page(pfn), PAGE64_FLAGS, flags);
+    const page = this.#page(pfn);
+    // What the same word says besides: a head's mark, and the order in a second page.
+    const was = this.w.load32(page, PAGE64_FLAGS);
+    const kept = this.#headOf(pfn) === pfn - 1 ? SECOND_PAGE : PG_HEAD;
+    this.w.store32(page, PAGE64_FLAGS, (flags & ~kept) | (was & kept));
     return true;
   }
 
@@ -230,17 +264,18 @@ export class Page64 implements PageDesign, KnowsHead {
 
   /** page_folio: the address of the head, or of its descriptor. */
   ownerWord(pfn: number): number {
-    const owner = this.descriptorOf(pfn);
-    this.w.hi = addressHigh(owner);
-    return addressLow(owner);
+    const page = this.#page(this.#headOf(pfn));
+    const word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
+    if ((word & 3) === SEPARATED) return word;
+    this.w.hi = addressHigh(page);
+    return addressLow(page);
   }
 
   folioOfOwner(lo: number, hi: number): Ref {
     const owner = refOfAddress(lo, hi);
-    if (this.#folioSeparate) return owner;
-    const type = this.w.load32(owner, PAGE64_PAGE_TYPE) >>> 24;
-    const typed = type >= PGTY_BUDDY && type !== PGTY_HUGETLB && type !== 0xff;
-    return typed ? (0 as Ref) : owner;
+    if ((lo & 3) === SEPARATED) return (lo & 15) === SEPARATED ? owner : (0 as Ref);
+    if (this.#folioSeparate) return 0 as Ref;
+    return isTyped(this.w.load32(owner, PAGE64_PAGE_TYPE) >>> 24) ? (0 as Ref) : owner;
   }
 
   flagsOf(pfn: number): number {
@@ -253,12 +288,15 @@ export class Page64 implements PageDesign, KnowsHead {
     const head = this.#headOf(pfn);
     if (head === pfn) return this.flagsOf(pfn);
     // The low byte of the second page's flags is the order.
-    return pfn === head + 1 ? own & ~0x2ff : own;
+    return pfn === head + 1 ? own & ~SECOND_PAGE : own;
   }
 
   mappingBitsOf(pfn: number): number {
-    const owner = this.descriptorOf(pfn);
-    return this.w.load32(owner, this.folio.mapping) & 3;
+    // Read without asking what the page is, as /proc does: the word of a slab
+    // overlay is a list pointer there and may look like a mapping.
+    const head = this.#headOf(pfn);
+    if ((this.w.load32(this.#page(head), PAGE64_COMPOUND_HEAD) & 15) === SEPARATED_OTHER) return 0;
+    return this.w.load32(this.#owner(head), this.folio.mapping) & 3;
   }
 
   mapcountOf(pfn: number): number {
@@ -269,10 +307,20 @@ export class Page64 implements PageDesign, KnowsHead {
     return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1;
   }
 
+  isMapped(pfn: number): boolean {
+    const head = this.#headOf(pfn);
+    if (!this.isHead(head)) return this.mapcountOf(pfn) > 0;
+    return this.w.load32(this.#owner(head), this.folio.largeMapcount) >= 0;
+  }
+
   folioClassOf(pfn: number): number {
     const head = this.#headOf(pfn);
     if (this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24 === PGTY_HUGETLB) return 1;
     return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE ? 2 : 0;
+  }
+
+  holds(type: PageType): boolean {
+    return type !== T_MISC && type !== T_BUDDY;
   }
 
   cacheFor(type: PageType, order: number): number {
@@ -284,6 +332,8 @@ export class Page64 implements PageDesign, KnowsHead {
     if (type === T_PGTABLE) return PGTY_TABLE << 24;
     if (type === T_ZPDESC) return PGTY_ZSMALLOC << 24;
     if (hugetlb) return PGTY_HUGETLB << 24;
+    const separated = PGTY_SEPARATED[type];
+    if (separated !== undefined && this.cacheFor(type, 0) >= 0) return separated << 24;
     if (type !== T_MISC) return -1;
     if (subtype === MISC_OFFLINE) return PGTY_OFFLINE << 24;
     if (subtype === MISC_GUARD) return PGTY_GUARD << 24;
@@ -294,7 +344,7 @@ export class Page64 implements PageDesign, KnowsHead {
     const w = this.w;
     const page = this.#page(pfn);
     w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(type, 0, false));
-    if (descriptor !== 0) w.store64(page, PAGE64_COMPOUND_HEAD, addressLow(descriptor) | SEPARATED, addressHigh(descriptor));
+    if (descriptor !== 0) w.store64(page, PAGE64_COMPOUND_HEAD, addressLow(descriptor) | tagOf(type), addressHigh(descriptor));
     if (order > 0) this.#compound(pfn, order);
     if (type === T_PGTABLE || (type !== T_SLAB && !isFolioType(type))) w.store32(page, PAGE64_REFCOUNT, 1);
   }
@@ -339,6 +389,7 @@ export class Page64 implements PageDesign, KnowsHead {
     if (descriptor !== 0) {
       this.#descriptors.init(this.w, descriptor, pfn, order, type, this.#context.zones.bits[zone]);
     }
+    if (!isFolioType(type)) return;
     const owner = descriptor !== 0 ? descriptor : this.#page(pfn);
     const anon = type !== T_FILE;
     const target = anon ? this.#context.anonVma : this.#context.addressSpace;
@@ -384,7 +435,7 @@ export class Page64 implements PageDesign, KnowsHead {
   #link(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
     for (let i = 0; image.order > 0 && i < count; i++) {
       const at = (descriptor + i * stride) * 16;
-      this.w.store64(this.#page(pfn + i * 2 ** image.order), PAGE64_COMPOUND_HEAD, lowHalf(at) | SEPARATED, highHalf(at));
+      this.w.store64(this.#page(pfn + i * 2 ** image.order), PAGE64_COMPOUND_HEAD, lowHalf(at) | tagOf(image.type), highHalf(at));
     }
     describeRun(this.w, this.#context, pfn, count, image, descriptor, stride);
   }
@@ -398,7 +449,7 @@ export class Page64 implements PageDesign, KnowsHead {
     const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
     t[0] = image.flags | reserved | (image.order > 0 ? PG_HEAD : 0);
     t[1] = this.#context.zones.bits[image.zone];
-    if (descriptor !== 0) t[PAGE64_COMPOUND_HEAD / 4] = SEPARATED;
+    if (descriptor !== 0) t[PAGE64_COMPOUND_HEAD / 4] = tagOf(image.type);
     if (isFolioType(image.type) && !this.#folioSeparate) {
       const target = image.mappingBits === 0 ? this.#context.addressSpace : this.#context.anonVma;
       t[PAGE64_MAPPING / 4] = addressLow(target);
@@ -408,8 +459,9 @@ export class Page64 implements PageDesign, KnowsHead {
     if (image.type === T_SLAB && descriptor === 0) fillSlab(t, image);
     const type = this.#pageTypeWord(image.type, image.subtype, image.hugetlb);
     t[PAGE64_MAPCOUNT / 4] = type === -1 ? image.mapcount - 1 : type;
-    // Slab pages are frozen: they are never counted.
-    t[PAGE64_REFCOUNT / 4] = image.type === T_SLAB ? 0 : 1 + image.mapcount;
+    // Slab pages are frozen: they are never counted. A separate folio has its own count.
+    const counted = image.type !== T_SLAB && !(isFolioType(image.type) && this.#folioSeparate);
+    t[PAGE64_REFCOUNT / 4] = counted ? 1 + image.mapcount : 0;
     t[PAGE64_MEMCG_DATA / 4] = lowHalf(image.memcg);
     t[PAGE64_MEMCG_DATA / 4 + 1] = highHalf(image.memcg);
     return t;
@@ -427,7 +479,7 @@ export class Page64 implements PageDesign, KnowsHead {
   /** The second page carries the folio's order, counts and class. */
   #secondTemplate(image: PageImage, tail: Int32Array): Int32Array {
     const t = tail.slice();
-    t[0] = (image.tailFlags & ~0x2ff) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
+    t[0] = (image.tailFlags & ~SECOND_PAGE) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
     const pages = 2 ** image.order;
     t[(FOLIO64_LARGE_MAPCOUNT - 64) / 4] = image.mapcount * (image.hugetlb ? 1 : pages) - 1;
     t[(FOLIO64_ENTIRE_MAPCOUNT - 64) / 4] = image.hugetlb ? image.mapcount - 1 : -1;
@@ -499,3 +551,5 @@ export class Page64 implements PageDesign, KnowsHead {
   }
 }
 
+/** Low bits of the head's second word: a separate folio, or another descriptor. */
+const tagOf = (type: PageType): number => (isFolioType(type) ? SEPARATED : SEPARATED_OTHER);

@@ -23,7 +23,7 @@ import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } 
 import type { CacheSpec, DesignContext, FolioLayout, KnowsHead, PageDesign, PageImage, WordOptions } from "./axis.js";
 import { freeHead } from "./axis-descriptors.js";
 import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
-import { isFolioType, T_BUDDY, T_FILE, T_KSM, T_MISC, T_SLAB, type PageType } from "./axis-types.js";
+import { isFolioType, MISC_UNKNOWN, T_BUDDY, T_FILE, T_KSM, T_MISC, T_SLAB, type PageType } from "./axis-types.js";
 
 // The 40 typed bytes of a frame in use. Node and zone are in the high half of
 // flags in every state, so a free frame leaves the first 8 bytes alone.
@@ -64,6 +64,8 @@ export class Slot64 implements PageDesign, KnowsHead {
   readonly summary = "typed slot 64 B";
   readonly types: PageDesign["types"];
   readonly mapcounts = "per-page";
+  readonly ownFlags = "all";
+  readonly overlay = false;
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly caches = [
@@ -121,7 +123,7 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   subtypeOf(pfn: number): number {
-    return (this.#vtable(pfn) >>> V_SUBTYPE_SHIFT) & 127;
+    return this.#inUse(pfn) ? (this.#vtable(pfn) >>> V_SUBTYPE_SHIFT) & 127 : MISC_UNKNOWN;
   }
 
   descriptorOf(pfn: number): Ref {
@@ -180,10 +182,20 @@ export class Slot64 implements PageDesign, KnowsHead {
     return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#slot(pfn), MAPCOUNT) + 1 : 0;
   }
 
+  isMapped(pfn: number): boolean {
+    const block = this.blockOf(pfn);
+    for (let i = 0; i < 2 ** this.orderOf(pfn); i++) if (this.mapcountOf(block + i) > 0) return true;
+    return false;
+  }
+
   folioClassOf(pfn: number): number {
     if (!this.#inUse(pfn)) return 0;
     const v = this.w.load32(this.descriptorOf(pfn), SLOT64_VTABLE);
     return v & V_HUGETLB ? 1 : v & V_RMAPPABLE ? 2 : 0;
+  }
+
+  holds(type: PageType): boolean {
+    return type !== T_MISC && type !== T_BUDDY;
   }
 
   cacheFor(type: PageType, order: number): number {
@@ -231,6 +243,7 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   initFolio(pfn: number, _order: number, type: PageType, _descriptor: Ref, _zone: number): void {
+    if (!isFolioType(type)) return;
     const target = type === T_FILE ? this.#context.addressSpace : this.#context.anonVma;
     const bits = type === T_KSM ? MAPPING_KSM : type === T_FILE ? 0 : MAPPING_ANON;
     this.w.store64(this.#slot(pfn), MAPPING, addressLow(target) | bits, addressHigh(target));

@@ -1,0 +1,50 @@
+/**
+ * Options that several commands share, and how their values are read.
+ */
+import { InvalidArgumentError } from "commander";
+import { DEFAULT_DESIGNS, DesignError, parseDesigns } from "../engine/design/presets.js";
+
+/** `a,b` or repeated: commander calls it once per occurrence. */
+function collectList(value: string, before: readonly string[] | undefined): string[] {
+  const items = value.split(",").map((item) => item.trim());
+  if (items.some((item) => item === "")) {
+    throw new InvalidArgumentError("an item of the list is empty.");
+  }
+  return [...(before ?? []), ...items];
+}
+
+/** Designs to build when none is asked for, as help shows them. */
+export const DESIGNS_HELP = `designs to compare (${DEFAULT_DESIGNS.join(",")})`;
+
+/** A list of designs, comma-separated or repeated, as canonical names. */
+export function collectDesigns(value: string, before: readonly string[] | undefined): string[] {
+  const asked = collectList(value, before);
+  try {
+    return parseDesigns(asked.join(",")).map((design) => design.name);
+  } catch (error) {
+    throw error instanceof DesignError ? new InvalidArgumentError(`${error.message}.`) : error;
+  }
+}
+
+/** `K=V`, comma-separated or repeated. */
+export function collectWhatIf(value: string, before: readonly string[] | undefined): string[] {
+  const items = collectList(value, before);
+  const wrong = items.find((item) => !/^[a-z][a-z-]*=\S+$/.test(item));
+  if (wrong !== undefined) {
+    throw new InvalidArgumentError(`"${wrong}" is not of the form name=value (file-order=4).`);
+  }
+  return items;
+}
+
+/** Largest frame number: 2^32 frames are 16 TiB. */
+const MAX_PFN = 2 ** 32 - 1;
+
+/** A page frame number, decimal or 0x-hexadecimal. */
+export function parsePfn(value: string): number {
+  const pfn = /^(0x[0-9a-f]+|\d+)$/i.test(value) ? Number(value) : Number.NaN;
+  if (!Number.isSafeInteger(pfn)) {
+    throw new InvalidArgumentError("give a page frame number, decimal or as 0x….");
+  }
+  if (pfn > MAX_PFN) throw new InvalidArgumentError(`frame numbers end at ${MAX_PFN} (16 TiB).`);
+  return pfn;
+}

@@ -1,0 +1,28 @@
+/**
+ * What the command line asks of the functions that build reports, so that both
+ * sides are typed against one place.
+ */
+import type { Snapshot } from "../observe/snapshot.js";
+import type { DesignRow, InspectReport } from "./model.js";
+import type { PageReport } from "./page-model.js";
+
+export interface InspectRequest {
+  /** Design strings, `preset[+axis=choice…]`; today is always built for comparison. */
+  readonly designs: readonly string[];
+  /** What-ifs as typed, `file-order=4`. */
+  readonly whatIf: readonly string[];
+  /** Do the round trip in every design. */
+  readonly verify: boolean;
+  /** Called when a design is done, in the order in which they get done. */
+  readonly onDesign?: (row: DesignRow) => void;
+}
+
+/** Builds the report; throws InputError for a design or what-if that does not exist or fit. */
+export type BuildInspect = (snapshot: Snapshot, request: InspectRequest) => Promise<InspectReport>;
+
+/** Tells everything about one page; throws InputError for a frame beyond the source. */
+export type BuildPage = (
+  snapshot: Snapshot,
+  pfn: number,
+  designs: readonly string[],
+) => Promise<PageReport>;

@@ -16,7 +16,7 @@ import { Violation, type Counterexample, type Limits, type Mode, type Program, t
 import { TrackedMemory } from "./tracked-memory.js";
 
 /** Accesses in one execution beyond which nothing is followed: the explorer recurses once for each. */
-const LONGEST = 5000;
+const LONGEST = 2000;
 
 export interface ExploreOptions {
   readonly mode?: Mode;

@@ -1,9 +1,9 @@
 /**
  * Prints a verdict, and a counterexample as one lane per thread, in 80 columns.
  *
- * Time runs downwards. Accesses to words that only one thread touches in the
- * schedule are folded into a count where several follow each other: what matters
- * is where threads meet.
+ * Time runs downwards. Stretches in which a thread neither writes what another
+ * touches nor reads what another writes are folded into a count: what matters is
+ * where threads meet.
  */
 import type { Logged } from "../engine/words/checked.js";
 import type { Counterexample, ScheduleStep, Verdict } from "./program.js";
@@ -36,16 +36,16 @@ interface Row {
   readonly text: string;
 }
 
-/** Long stretches of one thread among its own words become one row. */
+/** Long stretches of one thread among words that are its own business become one row. */
 function fold(schedule: readonly ScheduleStep[]): Row[] {
-  const shared = sharedWords(schedule);
+  const meets = meetings(schedule);
   const rows: Row[] = [];
   for (let i = 0; i < schedule.length; ) {
     const { thread } = schedule[i];
     let end = i;
-    while (end < schedule.length && schedule[end].thread === thread && !shared.has(wordOf(schedule[end].made))) end++;
+    while (end < schedule.length && schedule[end].thread === thread && !meets[end]) end++;
     if (end - i > 2) {
-      rows.push({ number: "", thread, text: `… ${end - i} accesses nobody else sees` });
+      rows.push({ number: "", thread, text: `… ${end - i} accesses of its own` });
       i = end;
       continue;
     }
@@ -55,18 +55,25 @@ function fold(schedule: readonly ScheduleStep[]): Row[] {
   return rows;
 }
 
-/** Words (8 bytes) that more than one thread touches. */
-function sharedWords(schedule: readonly ScheduleStep[]): ReadonlySet<number> {
-  const owner = new Map<number, number>();
-  const shared = new Set<number>();
+/** For each step whether it could matter to another thread: it writes what another touches, or reads what another writes. */
+function meetings(schedule: readonly ScheduleStep[]): boolean[] {
+  const touched = new Map<number, Set<number>>();
+  const written = new Map<number, Set<number>>();
+  const note = (map: Map<number, Set<number>>, word: number, thread: number): void => {
+    map.set(word, (map.get(word) ?? new Set()).add(thread));
+  };
   for (const { thread, made } of schedule) {
-    const word = wordOf(made);
-    const first = owner.get(word);
-    if (first === undefined) owner.set(word, thread);
-    else if (first !== thread) shared.add(word);
+    note(touched, wordOf(made), thread);
+    if (writes(made)) note(written, wordOf(made), thread);
   }
-  return shared;
+  return schedule.map(({ thread, made }) => {
+    const others = (writes(made) ? touched : written).get(wordOf(made)) ?? new Set();
+    return others.size > (others.has(thread) ? 1 : 0);
+  });
 }
+
+const writes = ({ access, lo }: Logged): boolean =>
+  access.kind.startsWith("store") || access.kind === "add32" || (access.kind.startsWith("cas") && lo === 1);
 
 const wordOf = ({ access }: Logged): number => access.ref * 2 + (access.off >> 3);
 

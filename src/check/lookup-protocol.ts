@@ -19,7 +19,7 @@ import { folioOf, putFolioRef, tryGetFolio, type FreeBlock, type LookupMutants }
 import { MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, PAGEBLOCK_PAGES } from "../engine/pages/zones.js";
 import { CheckedWords, type Logged } from "../engine/words/checked.js";
 import { PlainWords } from "../engine/words/plain.js";
-import { ref, type Ref } from "../units.js";
+import { bytes, ref, type Bytes } from "../units.js";
 import { namerOf } from "./places.js";
 import { type Program, Violation } from "./program.js";
 
@@ -45,6 +45,9 @@ const CPU_A = 0;
 const CPU_B = 1;
 /** Free pages that B finds on its per-CPU list: its paths are then short. */
 const SPARE_PAGES = 3;
+/** Per-CPU lists that keep what they are given, or pass it on to the buddy lists at once. */
+const PCP_HIGH = 500;
+const PCP_ALWAYS_DRAINED = 1;
 
 /** A machine in the state that a reuse needs, and the frames that it is about. */
 interface Stage {
@@ -53,32 +56,20 @@ interface Stage {
   readonly page: number;
   /** First frame of its folio. */
   readonly head: number;
+  /** A driver takes the freed page before B allocates, so that the descriptor goes to another one. */
+  readonly driverTakesPage: boolean;
 }
 
 /** The program for one design, one reuse and what is left out; null where the design has no such reuse. */
 export function lookupProgram(design: Design, reuse: Reuse, faults: LookupFaults = {}): Program | null {
-  const words: CheckedWords[] = [];
-  const boot = (high: number): Machine => {
-    const zone = { node: 0, type: 1, start: 0, spanned: FRAMES, min: 0, low: 0, high: 0, reserve: 0 };
-    const present = [{ start: 0, end: FRAMES }];
-    const config = { frames: FRAMES, zones: [zone], present, cpus: 2, pcp: [{ high, batch: 1 }] };
-    const machine = Machine.boot(config, design, (size) => {
-      words.push(new CheckedWords(new PlainWords(size)));
-      return words[0];
-    });
-    machine.giveRange(0, FRAMES);
-    machine.allocator.cpu = CPU_B;
-    return machine;
-  };
-  const stage = stageFor(reuse, boot);
+  let words = new CheckedWords(new PlainWords(bytes(0)));
+  const stage = stageFor(reuse, (high) => boot(design, high, (size) => (words = new CheckedWords(new PlainWords(size)))));
   if (stage === null) return null;
-  const { machine, page, head } = stage;
-  const free = freeFrames(machine);
-  const freed = 2 ** machine.design.orderOf(head);
-  const taken = reuse === "folio" && isSeparate(machine) ? 2 : reuse === "descriptor-page" ? 1 : 1;
-  const balance = free + freed - taken;
+  const { machine, page, head, driverTakesPage } = stage;
+  const taken = driverTakesPage ? 2 : 1;
+  const balance = accountedFrames(machine) + 2 ** machine.design.orderOf(head) - taken;
   return {
-    words: words[0],
+    words,
     threads: [
       { name: "A: lookup", run: () => lookUp(stage, faults) },
       { name: "B: free and reuse", run: () => freeAndReuse(stage, reuse) },
@@ -90,58 +81,58 @@ export function lookupProgram(design: Design, reuse: Reuse, faults: LookupFaults
   };
 }
 
-/** Whether a folio's reference count is in a descriptor from a cache, not in the page array. */
-const isSeparate = (machine: Machine): boolean => endOfPageArray(machine) <= descriptorProbe(machine);
+function boot(design: Design, high: number, makeWords: (size: Bytes) => CheckedWords): Machine {
+  const zone = { node: 0, type: 1, start: 0, spanned: FRAMES, min: 0, low: 0, high: 0, reserve: 0 };
+  const present = [{ start: 0, end: FRAMES }];
+  const machine = Machine.boot({ frames: FRAMES, zones: [zone], present, cpus: 2, pcp: [{ high, batch: 1 }] }, design, makeWords);
+  machine.giveRange(0, FRAMES);
+  machine.allocator.cpu = CPU_B;
+  return machine;
+}
 
 const endOfPageArray = ({ design, config }: Machine): number =>
   design.wordsOf(0).ref + (config.frames * design.pageBytes) / 16;
 
-function descriptorProbe(machine: Machine): Ref {
-  const pfn = machine.allocFolio(0, T_FILE);
-  const folio = machine.design.descriptorOf(pfn);
-  machine.putFolio(pfn);
-  return folio;
-}
-
 function stageFor(reuse: Reuse, boot: (high: number) => Machine): Stage | null {
-  const machine = boot(500);
-  const separate = isSeparate(machine);
-  if (reuse === "folio") return separate ? anotherFrame(machine) : headWithoutTail(boot(1));
-  if (reuse === "descriptor-page" && !separate) return null;
-  // One slab descriptor stays in use, so that giving back the folio's slab does not cascade.
-  if (reuse === "descriptor-page") machine.allocTyped(0, T_SLAB);
-  else warmCaches(machine);
+  const machine = boot(PCP_HIGH);
+  // One slab descriptor stays in use, so that giving back a folio's slab does not cascade.
+  machine.allocTyped(0, T_SLAB);
   const page = machine.allocFolio(0, T_FILE);
+  const separate = machine.design.descriptorOf(page) >= endOfPageArray(machine);
+  if (reuse === "folio") {
+    if (!separate) return headWithoutTail(boot(PCP_ALWAYS_DRAINED));
+    sparePages(machine, MIGRATE_MOVABLE);
+    return { machine, page, head: page, driverTakesPage: true };
+  }
+  if (reuse === "descriptor-page" && !separate) return null;
+  // Descriptors of page tables and slabs have a slab with room, as in a machine that has run for a while.
+  if (reuse !== "descriptor-page") for (const type of [T_PGTABLE, T_SLAB]) machine.freeTyped(machine.allocTyped(0, type));
+  // The folio lies in an unmovable pageblock, so that its page may become what is not movable.
   machine.allocator.drainAll();
   const block = page - (page % PAGEBLOCK_PAGES);
   if (machine.zones.migrateTypeOf(page) === MIGRATE_MOVABLE) machine.buddy.moveBlock(0, block, MIGRATE_MOVABLE, MIGRATE_UNMOVABLE);
   sparePages(machine, MIGRATE_UNMOVABLE);
-  return { machine, page, head: page };
+  return { machine, page, head: page, driverTakesPage: false };
 }
 
-/** Descriptors of page tables and slabs have a slab with room, as in a machine that has run for a while. */
-function warmCaches(machine: Machine): void {
-  const keep = machine.allocTyped(0, T_SLAB);
-  for (const type of [T_PGTABLE, T_SLAB]) machine.freeTyped(machine.allocTyped(0, type));
-  if (keep < 0) throw new RangeError("a fresh machine has no page for a slab");
-}
-
+/** Free pages that B finds on its per-CPU list. */
 function sparePages(machine: Machine, migrateType: number): void {
   const pages = Array.from({ length: SPARE_PAGES }, () => machine.allocPages(0, migrateType));
   for (const pfn of pages) machine.freePages(pfn, 0);
 }
 
-function anotherFrame(machine: Machine): Stage {
-  const page = machine.allocFolio(0, T_FILE);
-  sparePages(machine, MIGRATE_MOVABLE);
-  return { machine, page, head: page };
-}
-
-/** The only free block of a full machine will be the folio's, split: its head is reused, its tail is not. */
+/**
+ * The folio's block will be the smallest free one and be split: its head is
+ * reused, its tail is not. A larger block is there for when A holds the folio.
+ */
 function headWithoutTail(machine: Machine): Stage {
   const head = machine.allocFolio(1, T_FILE);
+  const larger = machine.allocPages(2, MIGRATE_MOVABLE);
+  // What a folio of order 0 has beside its page must not need a page itself.
+  machine.allocFolio(0, T_FILE);
   while (machine.allocPages(0, MIGRATE_MOVABLE) >= 0);
-  return { machine, page: head + 1, head };
+  machine.freePages(larger, 2);
+  return { machine, page: head + 1, head, driverTakesPage: false };
 }
 
 function lock(machine: Machine): void {
@@ -170,22 +161,17 @@ function lookUp({ machine, page }: Stage, faults: LookupFaults): number | Violat
 }
 
 /** Thread B: the frame that it has in the end. */
-function freeAndReuse({ machine, head }: Stage, reuse: Reuse): number | Violation {
+function freeAndReuse({ machine, head, driverTakesPage }: Stage, reuse: Reuse): number | Violation {
   machine.allocator.cpu = CPU_B;
   lock(machine);
   machine.putFolio(head);
   if (reuse === "descriptor-page") machine.caches.shrink();
   unlock(machine);
   lock(machine);
-  // A driver takes the page first, so that the descriptor goes to another one.
-  if (reuse === "folio" && head % 2 ** machine.design.orderOf(head) === 0) takePage(machine, head);
+  if (driverTakesPage) machine.allocPages(0, MIGRATE_MOVABLE);
   const pfn = reuse === "folio" ? machine.allocFolio(0, T_FILE) : machine.allocTyped(0, reuse === "slab" ? T_SLAB : T_PGTABLE);
   unlock(machine);
   return pfn < 0 ? new Violation(`B got no memory (${pfn})`) : pfn;
-}
-
-function takePage(machine: Machine, _head: number): void {
-  machine.allocPages(0, MIGRATE_MOVABLE);
 }
 
 /** A's reference count lands in memory that is no folio. */
@@ -199,9 +185,11 @@ function typeConfusion(machine: Machine, { access, lo }: Logged): string | null 
   return `type confusion: A took a reference in a descriptor of ${caches.specs[cache]?.name ?? "nothing"}`;
 }
 
-function freeFrames(machine: Machine): number {
+/** Frames that are free or hold descriptors: what B and A together may not change but by what B keeps. */
+function accountedFrames(machine: Machine): number {
   let frames = machine.buddy.freePages(0);
   machine.allocator.forEachPcp((_pfn, order) => (frames += 1 << order));
+  for (const cache of machine.caches.usage()) frames += cache.slabs;
   return frames;
 }
 
@@ -212,6 +200,6 @@ function finalState(machine: Machine, reuse: Reuse, pfn: number, balance: number
   if (design.typeOf(pfn) !== wanted) return `page ${pfn} is of type ${design.typeOf(pfn)}, not ${wanted}`;
   const count = w.load32(design.descriptorOf(pfn), design.folio.refcount);
   if (reuse === "folio" && count !== 1) return `the folio of page ${pfn} has ${count} references, not 1`;
-  const free = freeFrames(machine);
-  return free === balance ? null : `${free} frames are free, not ${balance}`;
+  const frames = accountedFrames(machine);
+  return frames === balance ? null : `${frames} frames are free or hold descriptors, not ${balance}`;
 }

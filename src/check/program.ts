@@ -43,9 +43,9 @@ export interface Program {
  */
 export type Mode = "naive" | "merging";
 
-/** Where an exploration ends at the latest. Default: nowhere, but for 5,000 accesses in one execution. */
+/** Where an exploration ends at the latest. Default: nowhere, but for 2,000 accesses in one execution. */
 export interface Limits {
-  /** Accesses in one execution; at most 5,000. */
+  /** Accesses in one execution; at most 2,000. */
   readonly length?: number;
   /** Accesses made in all. */
   readonly steps?: number;

@@ -11,7 +11,7 @@
  * All state is in words (rule 5 of the architecture: a machine can be cloned by
  * copying them and booting the same configuration).
  */
-import { bytes, type Bytes, type Ref } from "../units.js";
+import { bytes, PAGE_SIZE, type Bytes, type Ref } from "../units.js";
 import {
   GLOBALS_SIZE,
   PCP_BATCH,
@@ -28,7 +28,7 @@ import type { PageDesign } from "./design/word/axis.js";
 import { isFolioType, MISC_RESERVED, MISC_UNKNOWN, type PageType } from "./design/word/axis-types.js";
 import { RuleViolation } from "./errors.js";
 import { ALLOC_LOW, EINVAL, ENOMEM, PageAllocator } from "./pages/allocator.js";
-import { ArenaHeap, ArenaPlan, REFS_PER_PAGE } from "./pages/arena.js";
+import { ArenaHeap, ArenaPlan } from "./pages/arena.js";
 import { Buddy } from "./pages/buddy.js";
 import { DescriptorCaches } from "./pages/caches.js";
 import {
@@ -56,6 +56,8 @@ export interface MachineConfig {
   readonly cpus: number;
   /** Per-CPU list limits of each zone; the same for every CPU. */
   readonly pcp: readonly { readonly high: number; readonly batch: number }[];
+  /** Bytes of a base page, 4096 unless said otherwise: what a frame and a slab are. */
+  readonly pageSize?: number;
   /** Bytes of descriptors that there must be room for; default: one folio for every frame. */
   readonly heapBytes?: number;
 }
@@ -76,6 +78,8 @@ export class Machine {
   readonly caches: DescriptorCaches;
   readonly heap: ArenaHeap;
   readonly rcu: Rcu;
+  /** Bytes of a base page. */
+  readonly pageSize: number;
   /** Bytes of the page array: frames of present sections × bytes per page. */
   readonly pageArrayBytes: Bytes;
   /** Bytes of the table that rebuilds node and zone; 0 where the word has them. */
@@ -94,9 +98,11 @@ export class Machine {
     this.choice = choice;
     const cost = WORD_BYTES[choice.word];
     const blocks = Math.ceil(config.frames / PAGEBLOCK_PAGES);
-    const heapPages = Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / 4096) + 1024;
+    this.pageSize = config.pageSize ?? PAGE_SIZE;
+    const refsPerPage = this.pageSize / 16;
+    const heapPages = Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / this.pageSize) + 1024;
 
-    const plan = new ArenaPlan();
+    const plan = new ArenaPlan(refsPerPage);
     const globals = plan.take(GLOBALS_SIZE);
     const addressSpace = plan.take(192);
     const anonVma = plan.take(128);
@@ -110,7 +116,7 @@ export class Machine {
     const pageArray = plan.takePages(config.frames * cost.page);
     const heapFirst = plan.end();
 
-    const w = makeWords(bytes((heapFirst + heapPages) * REFS_PER_PAGE * 16));
+    const w = makeWords(bytes((heapFirst + heapPages) * this.pageSize));
     this.w = w;
     this.zones = new Zones(w, config.zones, zoneRuns(config.zones, config.frames, config.owners), zoneTable, blockBits);
     this.design = createWord(choice, { w, base: pageArray, frames: config.frames, zones: this.zones, addressSpace, anonVma, globals });
@@ -118,7 +124,7 @@ export class Machine {
     this.buddy = new Buddy(w, this.design, this.zones, zoneRefs);
     this.allocator = new PageAllocator(this.buddy, pcpRefs, config.cpus);
     this.rcu = new Rcu(w, rcu, config.cpus);
-    this.heap = new ArenaHeap(w, heapTable, heapFirst, heapFirst + heapPages);
+    this.heap = new ArenaHeap(w, heapTable, heapFirst, heapFirst + heapPages, refsPerPage);
     this.caches = new DescriptorCaches(w, this.design, this.allocator, this.heap, this.rcu, caches, choice.freePointer);
     const present = config.present.reduce((sum, p) => sum + p.end - p.start, 0);
     this.pageArrayBytes = bytes(present * cost.page);

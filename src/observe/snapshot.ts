@@ -119,6 +119,8 @@ export interface Snapshot {
   readonly origin: "live" | "folder" | "tar" | "capture" | "bundled";
   /** Kernel release such as `6.18.44`, null where no file says. */
   readonly kernel: string | null;
+  /** Bytes of a base page; 4096 where it is not said. Only a what-if says otherwise. */
+  readonly pageSize?: Bytes;
   /** Frames covered by kpageflags, holes included. */
   readonly frames: PageCount;
   readonly flagWords: FlagWords;

@@ -18,7 +18,7 @@ export function kindsReport(
   classification: Classification,
   readSeconds: number | null,
 ): InspectReport {
-  const kinds = kindRows(classification.objects, snapshot.zones);
+  const kinds = kindRows(classification.objects, snapshot.zones, snapshot.pageSize);
   return {
     schema: "memdesc/inspect/1",
     machine: machineRow(snapshot, kinds, readSeconds),
@@ -40,13 +40,14 @@ export function machineRow(
 ): MachineRow {
   const absent = kinds.find((row) => row.kind === "absent")?.pages ?? 0;
   const frames = snapshot.frames - absent;
+  const pageSize = snapshot.pageSize ?? PAGE_SIZE;
   return {
     label: snapshot.label,
     origin: snapshot.origin,
     kernel: snapshot.kernel,
-    ram: frames * PAGE_SIZE,
+    ram: frames * pageSize,
     frames,
-    pageSize: PAGE_SIZE,
+    pageSize,
     nodes: Math.max(1, new Set(snapshot.zones.map((zone) => zone.node)).size),
     zones: snapshot.zones.map(({ node, name, start, spanned, present, managed }) => ({
       node,

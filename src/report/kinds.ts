@@ -25,13 +25,17 @@ const NO_OBJECTS: ReadonlySet<Kind> = new Set(["uninitialised", "absent", "metad
 const FREE = kindId("free");
 
 /** One row for each of {@link KINDS}, in their order, also where there are none. */
-export function kindRows(objects: ObjectRuns, zones: readonly ZoneInfo[]): KindRow[] {
+export function kindRows(
+  objects: ObjectRuns,
+  zones: readonly ZoneInfo[],
+  pageSize: number = PAGE_SIZE,
+): KindRow[] {
   const tallies = KINDS.map(() => new Tally());
   for (let i = 0; i < objects.length; i++) {
     if (objects.kind[i] !== FREE) tallies[objects.kind[i]].add(objects.pages[i], objects.count[i]);
   }
   freeBlocks(objects, zones).forEach((blocks, order) => tallies[FREE].add(2 ** order, blocks));
-  return KINDS.map((kind, id) => tallies[id].row(kind));
+  return KINDS.map((kind, id) => tallies[id].row(kind, pageSize));
 }
 
 /** Free blocks by order 0 … {@link MAX_BUDDY_ORDER}, as the buddy allocator would hold them. */
@@ -111,12 +115,12 @@ class Tally {
     this.largest = Math.max(this.largest, Math.floor(order));
   }
 
-  row(kind: Kind): KindRow {
+  row(kind: Kind, pageSize: number): KindRow {
     const counted = this.objects > 0 && !NO_OBJECTS.has(kind);
     return {
       kind,
       pages: this.pages,
-      bytes: this.pages * PAGE_SIZE,
+      bytes: this.pages * pageSize,
       objects: counted ? this.objects : 0,
       meanOrder: counted ? this.orders / this.objects : null,
       largestOrder: counted ? this.largest : null,

@@ -10,12 +10,18 @@
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import type { Words } from "../words/words.js";
 
-/** References of 16 bytes in a page. */
+/** References of 16 bytes in a page of 4 KiB. */
 export const REFS_PER_PAGE = PAGE_SIZE / 16;
 
 /** Lays out fixed regions one after another from the arena's second page on. */
 export class ArenaPlan {
-  #next = REFS_PER_PAGE;
+  readonly #refsPerPage: number;
+  #next: number;
+
+  constructor(refsPerPage: number) {
+    this.#refsPerPage = refsPerPage;
+    this.#next = refsPerPage;
+  }
 
   /** A region of `size` bytes, aligned to 64 bytes (a cache line). */
   take(size: number): Ref {
@@ -26,13 +32,13 @@ export class ArenaPlan {
 
   /** A region that starts on a page of the arena. */
   takePages(size: number): Ref {
-    this.#next = Math.ceil(this.#next / REFS_PER_PAGE) * REFS_PER_PAGE;
+    this.#next = Math.ceil(this.#next / this.#refsPerPage) * this.#refsPerPage;
     return this.take(size);
   }
 
   /** First page of the heap. */
   end(): number {
-    return Math.ceil(this.#next / REFS_PER_PAGE);
+    return Math.ceil(this.#next / this.#refsPerPage);
   }
 }
 
@@ -44,6 +50,8 @@ export class ArenaPlan {
  * in any report.
  */
 export class ArenaHeap {
+  /** References of 16 bytes in a page of this machine. */
+  readonly refsPerPage: number;
   readonly #w: Words;
   readonly #table: Ref;
   readonly #first: number;
@@ -55,7 +63,8 @@ export class ArenaHeap {
   }
 
   /** Pages `first` … `limit − 1` of the arena; `table` has room for `bytes`. */
-  constructor(w: Words, table: Ref, first: number, limit: number) {
+  constructor(w: Words, table: Ref, first: number, limit: number, refsPerPage: number) {
+    this.refsPerPage = refsPerPage;
     this.#w = w;
     this.#table = table;
     this.#first = first;
@@ -85,18 +94,18 @@ export class ArenaHeap {
       // Single pages are reused, last freed first: a free entry names the next one.
       w.store32(this.#table, 4, -w.load32(this.#table, this.#at(free - 1)));
       w.store32(this.#table, this.#at(free - 1), pfn + 1);
-      return ((this.#first + free - 1) * REFS_PER_PAGE) as Ref;
+      return ((this.#first + free - 1) * this.refsPerPage) as Ref;
     }
     const index = this.#used();
     w.store32(this.#table, 0, index + pages);
     for (let i = 0; i < pages; i++) w.store32(this.#table, this.#at(index + i), pfn + i + 1);
-    return ((this.#first + index) * REFS_PER_PAGE) as Ref;
+    return ((this.#first + index) * this.refsPerPage) as Ref;
   }
 
   /** Gives back the pages that hold `ref`'s run. */
   give(ref: Ref, pages: number): void {
     const w = this.#w;
-    const index = ref / REFS_PER_PAGE - this.#first;
+    const index = ref / this.refsPerPage - this.#first;
     for (let i = 0; i < pages; i++) {
       w.store32(this.#table, this.#at(index + i), -w.load32(this.#table, 4));
       w.store32(this.#table, 4, index + i + 1);
@@ -105,7 +114,7 @@ export class ArenaHeap {
 
   /** Frame in which a place of the heap lies; −1 for places outside of it. */
   frameOf(ref: Ref): number {
-    const index = Math.floor(ref / REFS_PER_PAGE) - this.#first;
+    const index = Math.floor(ref / this.refsPerPage) - this.#first;
     if (index < 0 || index >= this.#limit - this.#first) return -1;
     const frame = this.#w.load32(this.#table, this.#at(index));
     return frame > 0 ? frame - 1 : -1;

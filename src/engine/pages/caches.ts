@@ -17,7 +17,7 @@
  * Simplified: no per-CPU slabs, objects of a new slab are handed out in address
  * order, one partial list per cache, slabs of one page.
  */
-import { PAGE_SIZE, type Ref } from "../../units.js";
+import type { Ref } from "../../units.js";
 import {
   KMEM_CACHE_NR_EMPTY,
   KMEM_CACHE_NR_OBJECTS,
@@ -33,7 +33,7 @@ import { objectSize, type FreePointer } from "../design/free-pointer.js";
 import type { Rcu } from "../rcu.js";
 import type { Words } from "../words/words.js";
 import { ALLOC_LOW, ALLOC_NO_WATERMARKS, type PageAllocator } from "./allocator.js";
-import { REFS_PER_PAGE, type ArenaHeap } from "./arena.js";
+import type { ArenaHeap } from "./arena.js";
 import { MAX_ORDER, MIGRATE_UNMOVABLE } from "./zones.js";
 
 /** Empty slabs that a cache keeps rather than gives back (kmem_cache min_partial). */
@@ -87,7 +87,7 @@ export class DescriptorCaches {
     this.#base = base;
     this.#slabCache = design.cacheFor(T_SLAB, 0);
     this.stride = Int32Array.from(this.specs, (s) => objectSize(s.size, freePointer) / 16);
-    this.perSlab = Int32Array.from(this.stride, (stride) => Math.floor(REFS_PER_PAGE / stride));
+    this.perSlab = Int32Array.from(this.stride, (stride) => Math.floor(heap.refsPerPage / stride));
     this.#freePointer = Int32Array.from(this.specs, (s) =>
       freePointer === "inside" ? FREE_POINTER_INSIDE : Math.ceil(s.size / 8) * 8,
     );
@@ -269,7 +269,7 @@ export class DescriptorCaches {
     const c = this.#cache(cache);
     const { cache: cacheAt, counters, freelist, page: pageAt } = this.design.slab;
     const fresh = this.perSlab[cache] - inuse;
-    for (let off = 0; off < PAGE_SIZE; off += 16) w.store64((page + (off >> 4)) as Ref, 0, 0, 0);
+    w.fillRun(page, 0, new Int32Array(4), this.heap.refsPerPage, null, 0, 0);
     this.design.bindRun(slab, 1, this.#image(slab, cache, inuse), descriptor, this.#slabStride());
     const meta = this.design.descriptorOf(slab);
     w.store32(meta, cacheAt, cache + 1);
@@ -368,11 +368,11 @@ export class DescriptorCaches {
       this.design.bindRun(pfn + at, n, image, first, stride);
       for (let i = 0; i < n; i++) {
         const meta = this.design.descriptorOf(pfn + at + i);
-        this.w.store32(meta, this.design.slab.page, page + (at + i) * REFS_PER_PAGE);
+        this.w.store32(meta, this.design.slab.page, page + (at + i) * this.heap.refsPerPage);
       }
     };
     let described = count;
-    if (own) bindSlabs(page, count, 0, REFS_PER_PAGE);
+    if (own) bindSlabs(page, count, 0, this.heap.refsPerPage);
     else if (this.#slabCache < 0) bindSlabs(0 as Ref, count, 0, 0);
     else {
       let at = 0;
@@ -382,13 +382,13 @@ export class DescriptorCaches {
       });
     }
     for (let i = described; i < count; i++) {
-      this.heap.give((page + i * REFS_PER_PAGE) as Ref, 1);
+      this.heap.give((page + i * this.heap.refsPerPage) as Ref, 1);
       this.allocator.free(pfn + i, 0);
     }
     this.w.add32(c, KMEM_CACHE_NR_SLABS, described);
     this.w.add32(c, KMEM_CACHE_NR_OBJECTS, described * per);
     for (let i = 0; i < described; i++) {
-      const first = (page + i * REFS_PER_PAGE) as Ref;
+      const first = (page + i * this.heap.refsPerPage) as Ref;
       if (own) take((first + this.stride[cache]) as Ref, per - 1);
       else take(first, per);
     }

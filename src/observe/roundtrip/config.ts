@@ -8,6 +8,7 @@
  */
 import type { MachineConfig } from "../../engine/machine.js";
 import { SECTION_PAGES, ZONE_TYPES, type ZoneConfig } from "../../engine/pages/zones.js";
+import { PAGE_SIZE } from "../../units.js";
 import { kindId } from "../kinds.js";
 import type { ObjectRuns } from "../objects.js";
 import type { Snapshot } from "../snapshot.js";
@@ -16,10 +17,16 @@ const ABSENT = kindId("absent");
 /** Zones named otherwise (HighMem) are treated as Normal: the engine has no 32-bit machines. */
 const NORMAL = ZONE_TYPES.indexOf("Normal");
 
+/** Bytes of a SPARSEMEM section on x86-64. */
+const SECTION_BYTES = SECTION_PAGES * PAGE_SIZE;
+
 export function machineConfig(snapshot: Snapshot, objects: ObjectRuns): MachineConfig {
+  const pageSize = snapshot.pageSize ?? PAGE_SIZE;
+  const section = SECTION_BYTES / pageSize;
   const zones = snapshot.zones.filter((z) => z.spanned > 0);
   return {
-    frames: Math.ceil(snapshot.frames / SECTION_PAGES) * SECTION_PAGES,
+    frames: Math.ceil(snapshot.frames / section) * section,
+    pageSize,
     zones: zones.map((z): ZoneConfig => ({
       node: z.node,
       type: ZONE_TYPES.includes(z.name as never) ? ZONE_TYPES.indexOf(z.name as never) : NORMAL,
@@ -31,7 +38,7 @@ export function machineConfig(snapshot: Snapshot, objects: ObjectRuns): MachineC
       reserve: Math.max(0, ...z.protection),
     })),
     owners: snapshot.nodeRanges ?? [],
-    present: presentSections(objects),
+    present: presentSections(objects, section),
     cpus: Math.max(1, snapshot.cpus),
     pcp: zones.map((z) => ({
       high: Math.max(1, z.cpus[0]?.high ?? 64),
@@ -41,13 +48,13 @@ export function machineConfig(snapshot: Snapshot, objects: ObjectRuns): MachineC
 }
 
 /** Sections with any frame that exists, neighbours joined. */
-export function presentSections(objects: ObjectRuns): { start: number; end: number }[] {
+export function presentSections(objects: ObjectRuns, section: number): { start: number; end: number }[] {
   const sections: { start: number; end: number }[] = [];
   for (let i = 0; i < objects.length; i++) {
     if (objects.kind[i] === ABSENT) continue;
     const end = objects.start[i] + objects.pages[i] * objects.count[i];
-    const first = Math.floor(objects.start[i] / SECTION_PAGES) * SECTION_PAGES;
-    const last = Math.ceil(end / SECTION_PAGES) * SECTION_PAGES;
+    const first = Math.floor(objects.start[i] / section) * section;
+    const last = Math.ceil(end / section) * section;
     const before = sections.at(-1);
     if (before && first <= before.end) before.end = Math.max(before.end, last);
     else sections.push({ start: first, end: last });

@@ -70,7 +70,7 @@ export function sourceMemmapPages(snapshot: Snapshot, machine: Pick<Machine, "co
   const boot = snapshot.vmstat?.["nr_memmap_boot_pages"];
   if (boot !== undefined) return boot + (snapshot.vmstat?.["nr_memmap_pages"] ?? 0);
   const frames = machine.config.present.reduce((sum, p) => sum + p.end - p.start, 0);
-  return Math.ceil((frames * (snapshot.structSizes?.["page"] ?? STRUCT_PAGE)) / 4096);
+  return Math.ceil((frames * (snapshot.structSizes?.["page"] ?? STRUCT_PAGE)) / (snapshot.pageSize ?? 4096));
 }
 
 class Fill {
@@ -143,7 +143,7 @@ class Fill {
 
   /** Reserves the page array's frames; gives the rest to the allocator. Returns frames used. */
   placePageArray(setAside: readonly KindRange[]): number {
-    const need = Math.ceil(this.#machine.pageArrayBytes / 4096);
+    const need = Math.ceil(this.#machine.pageArrayBytes / this.#machine.pageSize);
     let left = need;
     const place = (start: number, end: number): void => {
       const frames = Math.min(left, end - start);

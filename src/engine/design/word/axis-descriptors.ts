@@ -62,7 +62,7 @@ import {
 
 type StructName = keyof typeof STRUCTS;
 
-const STRUCT_OF: Readonly<Record<number, StructName>> = {
+export const STRUCT_OF: Readonly<Record<number, StructName>> = {
   [T_FILE]: "FOLIO",
   [T_ANON]: "FOLIO",
   [T_ANON_EXCLUSIVE]: "FOLIO",

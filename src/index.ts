@@ -1,0 +1,41 @@
+/**
+ * The public API: boot a machine of a design, read a snapshot, populate one from
+ * the other, compare, report. What is not exported here may change.
+ */
+
+// Numbers with kinds.
+export { bytes, order, pageCount, pfn, ref, formatBytes, formatCount, parseBytes, PAGE_SIZE } from "./units.js";
+export type { Bytes, NodeId, Order, PageCount, Pfn, Ref, ZoneIndex } from "./units.js";
+
+// Designs as values.
+export { CONVERSION_ORDER, DEFAULT_DESIGNS, DesignError, parseDesign, parseDesigns } from "./engine/design/presets.js";
+export type { Design } from "./engine/design/presets.js";
+export type { KnowsHead, PageDesign, PageImage } from "./engine/design/word/axis.js";
+
+// The engine.
+export { Machine } from "./engine/machine.js";
+export type { MachineConfig } from "./engine/machine.js";
+export { MmError, RuleViolation } from "./engine/errors.js";
+export { CountedWords } from "./engine/words/counted.js";
+export { PlainWords } from "./engine/words/plain.js";
+export type { LineCount } from "./engine/words/counted.js";
+export type { Words } from "./engine/words/words.js";
+
+// A real Linux.
+export { canReadLive, openSource } from "./observe/source.node.js";
+export { writeCapture } from "./observe/capture.node.js";
+export { classify } from "./observe/classify.js";
+export { flagTotals } from "./observe/flag-totals.js";
+export { InputError } from "./observe/input-error.js";
+export { KINDS } from "./observe/kinds.js";
+export type { Kind } from "./observe/kinds.js";
+export type { Classification, ObjectRuns } from "./observe/objects.js";
+export type { Snapshot } from "./observe/snapshot.js";
+
+// Snapshot ⇄ machine, and the report.
+export { populate } from "./observe/roundtrip/populate.js";
+export { compare } from "./observe/roundtrip/compare.js";
+export { inspect } from "./report/build-inspect.node.js";
+export { buildPage } from "./report/build-page.node.js";
+export type { InspectReport } from "./report/model.js";
+export type { PageReport } from "./report/page-model.js";

@@ -20,7 +20,7 @@ import { MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, PAGEBLOCK_PAGES } from "../engine/p
 import { CheckedWords, type Logged } from "../engine/words/checked.js";
 import { PlainWords } from "../engine/words/plain.js";
 import { bytes, ref, type Bytes } from "../units.js";
-import { namerOf } from "./places.js";
+import { cacheOf, namerOf } from "./places.js";
 import { type Program, Violation } from "./program.js";
 
 /** What thread B does with what it freed. */
@@ -176,13 +176,12 @@ function freeAndReuse({ machine, head, driverTakesPage }: Stage, reuse: Reuse): 
 
 /** A's reference count lands in memory that is no folio. */
 function typeConfusion(machine: Machine, { access, lo }: Logged): string | null {
-  const { design, heap, caches, w } = machine;
+  const { design, caches } = machine;
   if (access.kind !== "cas32" || lo === 0 || access.ref === LOCK || access.ref < endOfPageArray(machine)) return null;
-  const frame = heap.frameOf(access.ref);
-  if (frame < 0) return "type confusion: A took a reference in memory that went back to the allocator";
-  const cache = w.load32(design.descriptorOf(frame), design.slab.cache) - 1;
+  const cache = cacheOf(machine, access.ref);
   if (cache === design.cacheFor(T_FILE, 0)) return null;
-  return `type confusion: A took a reference in a descriptor of ${caches.specs[cache]?.name ?? "nothing"}`;
+  if (cache < 0) return "type confusion: A took a reference in memory that holds no descriptors any more";
+  return `type confusion: A took a reference in a descriptor of ${caches.specs[cache].name}`;
 }
 
 /** Frames that are free or hold descriptors: what B and A together may not change but by what B keeps. */

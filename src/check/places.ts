@@ -9,7 +9,7 @@ import type { Access } from "../engine/words/checked.js";
 import type { Machine } from "../engine/machine.js";
 import type { StructTable } from "../engine/layout/struct-table.js";
 import { STRUCTS } from "../engine/layout/generated/tables.js";
-import { REFS_PER_PAGE } from "../engine/pages/arena.js";
+import { CACHE_SHIFT } from "../engine/design/word/axis.js";
 import type { Ref } from "../units.js";
 
 /** Names words of the machine; `extra` names single places that are no part of it. */
@@ -47,15 +47,21 @@ function inFixed(machine: Machine, ref: Ref, off: number): string | null {
   return null;
 }
 
+/** The cache whose slab a place of the heap lies in; −1 where it is in none. */
+export function cacheOf({ heap, design, w }: Machine, ref: Ref): number {
+  const frame = heap.frameOf(ref);
+  const slab = frame < 0 ? 0 : design.descriptorOf(frame);
+  return slab === 0 ? -1 : (w.load32(slab as Ref, design.slab.cache) >>> CACHE_SHIFT) - 1;
+}
+
 /** A descriptor: which cache its slab belongs to, which object of it. */
 function inHeap(machine: Machine, ref: Ref, off: number): string | null {
-  const { heap, design, caches, w } = machine;
-  const frame = heap.frameOf(ref);
-  if (frame < 0) return null;
-  const cache = w.load32(design.descriptorOf(frame), design.slab.cache) - 1;
+  const { heap, caches } = machine;
+  if (heap.frameOf(ref) < 0) return null;
+  const cache = cacheOf(machine, ref);
+  const byte = (ref % heap.refsPerPage) * 16 + off;
   const spec = caches.specs[cache];
-  if (spec === undefined) return `heap frame ${frame}+${(ref % REFS_PER_PAGE) * 16 + off}`;
-  const byte = (ref % REFS_PER_PAGE) * 16 + off;
+  if (spec === undefined) return `frame ${heap.frameOf(ref)}+${byte}`;
   const size = caches.stride[cache] * 16;
   const struct = Object.entries(STRUCTS).find(([, s]) => s.source === spec.source)?.[0] ?? "";
   return `${spec.name}#${Math.floor(byte / size)} ${fieldAt(struct, byte % size)}`;

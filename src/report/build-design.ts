@@ -22,7 +22,7 @@ import type { Arithmetic, DescriptorRow, DesignRow } from "./model.js";
 /** What one design contributes; `change` waits for today's total. */
 export interface DesignResult {
   readonly row: Omit<DesignRow, "change">;
-  readonly perOrder: readonly { readonly order: number; readonly design: number }[];
+  readonly perOrder: readonly { readonly order: number; readonly design: number; readonly base: number }[];
   readonly arithmetic: readonly Arithmetic[];
 }
 
@@ -126,12 +126,14 @@ function band(machine: Machine, usage: readonly CacheUsage[], total: number): De
   });
 }
 
-/** What one file folio of each order costs: its words and its descriptor. */
+/** What one file folio of each order costs: its words and its descriptor, or the one of order 0. */
 function perOrder(machine: Machine): DesignResult["perOrder"] {
   return Array.from({ length: ORDERS }, (_, order) => {
     const cache = machine.design.cacheFor(T_FILE, order);
     const descriptor = cache < 0 ? 0 : machine.caches.stride[cache] * 16;
-    return { order, design: machine.design.pageBytes * 2 ** order + descriptor };
+    const small = machine.design.cacheFor(T_FILE, 0);
+    const words = machine.design.pageBytes * 2 ** order;
+    return { order, design: words + descriptor, base: words + (small < 0 ? 0 : machine.caches.stride[small] * 16) };
   });
 }
 

@@ -52,7 +52,8 @@ function withChange(result: DesignResult | undefined, today: DesignResult): Desi
 }
 
 function breakEven(design: string, result: DesignResult | undefined, today: DesignResult): InspectReport["breakEven"][number] {
-  const perOrder = (result?.perOrder ?? []).map((row, i) => ({ ...row, today: today.perOrder[i].design }));
-  const first = perOrder.find((row) => row.design < row.today);
-  return { design, order: first?.order ?? null, perOrder };
+  const rows = (result?.perOrder ?? []).map((row, i) => ({ ...row, today: today.perOrder[i].design }));
+  const order = rows.find((row) => row.design < row.today)?.order ?? null;
+  const orderAtBase = rows.find((row) => row.base < row.today)?.order ?? null;
+  return { design, order, orderAtBase, perOrder: rows.map(({ base: _, ...row }) => row) };
 }

@@ -66,6 +66,19 @@ const FLAG_NAMES: readonly (readonly [number, string])[] = [
   [FL_LARGE_RMAPPABLE, "large_rmappable"],
 ];
 
+/** enum pagetype of 6.18, by its top byte. */
+const PAGE_TYPES: Readonly<Record<number, string>> = {
+  0xf0: "buddy",
+  0xf1: "offline",
+  0xf2: "table",
+  0xf3: "guard",
+  0xf4: "hugetlb",
+  0xf5: "slab",
+  0xf6: "zsmalloc",
+  0xf7: "unaccepted",
+  0xf8: "large_kmalloc",
+};
+
 /** A 64-bit value as `0x` and 16 digits. */
 export const hex64 = (lo: number, hi: number): string =>
   `0x${(hi >>> 0).toString(16).padStart(8, "0")}${(lo >>> 0).toString(16).padStart(8, "0")}`;
@@ -149,7 +162,8 @@ function fieldOf(machine: Machine, f: StructField, ref: Ref): PageField[] {
   if (f.width < 8) {
     const word = w.load32(ref, f.offset & ~3) >>> ((f.offset & 3) * 8);
     const value = f.width === 4 ? word : word & (2 ** (f.width * 8) - 1);
-    return [{ name: f.name, offset: 0, width: f.width * 8, value: String(value | 0), meaning: smallMeaning(f.name, value) }];
+    const text = f.name === "page_type" ? `0x${(value >>> 0).toString(16)}` : String(value | 0);
+    return [{ name: f.name, offset: 0, width: f.width * 8, value: text, meaning: smallMeaning(f.name, value | 0) }];
   }
   const lo = w.load64(ref, f.offset);
   const hi = w.hi;
@@ -159,9 +173,9 @@ function fieldOf(machine: Machine, f: StructField, ref: Ref): PageField[] {
 
 function smallMeaning(name: string, value: number): string {
   if (name === "mapcount" || name === "large_mapcount" || name === "entire_mapcount") {
-    return value === -1 ? "not mapped" : `mapped ${value + 1} times`;
+    return value === -1 ? "not mapped" : value === 0 ? "mapped once" : `mapped ${value + 1} times`;
   }
-  if (name === "page_type") return `page type 0x${(value >>> 24).toString(16)}`;
+  if (name === "page_type") return PAGE_TYPES[value >>> 24] ?? "unknown page type";
   return "";
 }
 

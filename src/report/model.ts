@@ -12,8 +12,8 @@ export interface InspectReport {
   readonly machine: MachineRow;
   readonly kinds: readonly KindRow[];
   readonly designs: readonly DesignRow[];
-  /** Lowest order from which a folio costs less than today, by design; null: never. */
-  readonly breakEven: readonly { readonly design: string; readonly order: number | null; readonly perOrder: readonly { readonly order: number; readonly today: number; readonly design: number }[] }[];
+  /** From which order a folio costs less than today, by design. */
+  readonly breakEven: readonly BreakEvenRow[];
   readonly reconciliation: readonly ReconciliationRow[];
   /** What vmemmap optimisation (HVO) gives today and what Linux 7.1's shared tails give. */
   readonly vmemmap: readonly VmemmapRow[];
@@ -85,6 +85,19 @@ export interface DescriptorRow {
   /** The size is assumed, not published. */
   readonly assumed: boolean;
   readonly source: string;
+}
+
+export interface BreakEvenRow {
+  readonly design: string;
+  /** Lowest order from which a file folio costs less than today; null: never. */
+  readonly order: number | null;
+  /**
+   * The same if large folios had only the published struct folio. What they
+   * append to it is derived from 6.18's fields; no proposal gives its size.
+   */
+  readonly orderAtBase: number | null;
+  /** Bytes of one folio of each order: its page words and its descriptor. */
+  readonly perOrder: readonly { readonly order: number; readonly today: number; readonly design: number }[];
 }
 
 export interface VerifyRow {

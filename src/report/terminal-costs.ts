@@ -125,7 +125,7 @@ export function breakEvenLines(curves: InspectReport["breakEven"], p: Paint): st
     const point = curves[0].perOrder.find((one) => one.order === order);
     return point === undefined ? NONE : formatCount(point.today);
   };
-  return tableLines({
+  const table = tableLines({
     align: ["left", ...orders.map((): Align => "right"), "right"],
     rows: [
       [p.heading("BYTES PER FOLIO, BY ORDER"), ...orders.map((order) => `${order}`), "cheaper"],
@@ -137,6 +137,15 @@ export function breakEvenLines(curves: InspectReport["breakEven"], p: Paint): st
       ]),
     ],
   });
+  return [...table, ...atBase(curves).map((line) => p.dim(line))];
+}
+
+/** How far the answer hangs on what large folios append, which is derived. */
+function atBase(curves: InspectReport["breakEven"]): string[] {
+  const other = curves.filter((curve) => curve.orderAtBase !== curve.order);
+  if (other.length === 0) return [];
+  const froms = other.map((curve) => `${curve.design} from ${curve.orderAtBase ?? NONE}`);
+  return wrap(`with struct folio as published and nothing appended for large ones: ${froms.join(", ")}`);
 }
 
 /** What each design has no place for, the round trip, and (if asked) where metadata lies. */

@@ -119,6 +119,7 @@ export const SAMPLE: InspectReport = {
     {
       design: "memdesc8",
       order: 1,
+      orderAtBase: 1,
       perOrder: Array.from({ length: 11 }, (_, order) => ({
         order,
         today: 64 * 2 ** order,
@@ -128,6 +129,7 @@ export const SAMPLE: InspectReport = {
     {
       design: "slot64",
       order: null,
+      orderAtBase: null,
       perOrder: Array.from({ length: 11 }, (_, order) => ({
         order,
         today: 64 * 2 ** order,

@@ -233,13 +233,18 @@ export class PageAllocator {
     }
   }
 
-  /** drain_all_pages: every CPU's lists back to the buddy lists. */
-  drainAll(): void {
+  /** drain_all_pages: every CPU's lists back to the buddy lists. Returns the pages that were on them. */
+  drainAll(): number {
     const was = this.cpu;
+    let pages = 0;
     for (let zone = 0; zone < this.zones.config.length; zone++) {
-      for (this.cpu = 0; this.cpu < this.cpus; this.cpu++) this.#drain(zone, this.#pcp(zone), Infinity, 0);
+      for (this.cpu = 0; this.cpu < this.cpus; this.cpu++) {
+        pages += this.w.load32(this.#pcp(zone), PCP_COUNT);
+        this.#drain(zone, this.#pcp(zone), Infinity, 0);
+      }
     }
     this.cpu = was;
+    return pages;
   }
 
   /** Free blocks on per-CPU lists: calls back with each. For checks and reports. */

@@ -27,7 +27,7 @@ import {
   KMEM_CACHE_PARTIAL_LAST,
   KMEM_CACHE_SIZE,
 } from "../layout/generated/offsets.js";
-import type { CacheSpec, PageDesign, PageImage } from "../design/word/axis.js";
+import { CACHE_SHIFT, type CacheSpec, type PageDesign, type PageImage } from "../design/word/axis.js";
 import { T_SLAB } from "../design/word/axis-types.js";
 import { objectSize, type FreePointer } from "../design/free-pointer.js";
 import type { Rcu } from "../rcu.js";
@@ -272,7 +272,7 @@ export class DescriptorCaches {
     w.fillRun(page, 0, new Int32Array(4), this.heap.refsPerPage, null, 0, 0);
     this.design.bindRun(slab, 1, this.#image(slab, cache, inuse), descriptor, this.#slabStride());
     const meta = this.design.descriptorOf(slab);
-    w.store32(meta, cacheAt, cache + 1);
+    w.store32(meta, cacheAt, (cache + 1) << CACHE_SHIFT);
     w.store32(meta, freelist, 0);
     w.store32(meta, counters, inuse | (fresh << 16));
     w.store32(meta, pageAt, page);

@@ -9,6 +9,7 @@
  */
 import { PCP_LISTS } from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
+import { CACHE_SHIFT } from "../design/word/axis.js";
 import { T_SLAB, type PageType } from "../design/word/axis-types.js";
 import { RuleViolation } from "../errors.js";
 import type { Machine } from "../machine.js";
@@ -139,7 +140,7 @@ function slabsOf(m: Machine): SlabView[] {
   m.heap.forEachFrame((pfn) => {
     const meta = m.design.descriptorOf(pfn);
     const counters = m.w.load32(meta, slab.counters);
-    const cache = m.w.load32(meta, slab.cache) - 1;
+    const cache = (m.w.load32(meta, slab.cache) >>> CACHE_SHIFT) - 1;
     slabs.push({
       pfn,
       cache,

@@ -11,6 +11,8 @@ export const CHUNK_WORDS = 16;
 const BLOCK_BITS = 12;
 const BLOCK_SLOTS = 1 << BLOCK_BITS;
 const EMPTY = -1;
+/** Chunks in a region of 256 KiB: how many of each region are held is counted, so that clearing skips the rest. */
+const REGION_BITS = 12;
 
 export class ChunkOverlay {
   /** Chunks held. */
@@ -22,10 +24,11 @@ export class ChunkOverlay {
   /** Slots ever handed out, and those that came back. */
   #used = 0;
   readonly #free: number[] = [];
+  #regions = new Uint16Array(64);
 
   bytesHeld(): number {
     const blocks = this.#blocks.length * BLOCK_SLOTS * CHUNK_WORDS * 4;
-    return blocks + this.#keys.byteLength + this.#slots.byteLength + this.#free.length * 8;
+    return blocks + this.#keys.byteLength + this.#slots.byteLength + this.#free.length * 8 + this.#regions.byteLength;
   }
 
   block(slot: number): Int32Array {
@@ -57,7 +60,17 @@ export class ChunkOverlay {
     if (slot >>> BLOCK_BITS === this.#blocks.length) this.#blocks.push(new Int32Array(BLOCK_SLOTS * CHUNK_WORDS));
     this.#put(chunk, slot);
     this.size++;
+    this.#count(chunk >>> REGION_BITS);
     return slot;
+  }
+
+  #count(region: number): void {
+    if (region >= this.#regions.length) {
+      const wider = new Uint16Array(Math.max(region + 1, this.#regions.length * 2));
+      wider.set(this.#regions);
+      this.#regions = wider;
+    }
+    this.#regions[region]++;
   }
 
   #put(chunk: number, slot: number): void {
@@ -85,6 +98,7 @@ export class ChunkOverlay {
     }
     this.#free.push(this.#slots[hole]);
     this.size--;
+    this.#regions[chunk >>> REGION_BITS]--;
     for (let i = (hole + 1) & this.#mask; this.#keys[i] !== EMPTY; i = (i + 1) & this.#mask) {
       // An entry moves into the hole unless its home lies behind it.
       const home = this.#home(this.#keys[i]);
@@ -98,8 +112,11 @@ export class ChunkOverlay {
 
   /** Forgets every chunk from `from` up to but without `to`. */
   removeRange(from: number, to: number): void {
-    const doomed: number[] = [];
-    for (const key of this.#keys) if (key !== EMPTY && key >= from && key < to) doomed.push(key);
-    for (const key of doomed) this.remove(key);
+    const last = Math.min((to - 1) >>> REGION_BITS, this.#regions.length - 1);
+    for (let region = from >>> REGION_BITS; region <= last; region++) {
+      const first = region << REGION_BITS;
+      const end = Math.min(to, first + (1 << REGION_BITS));
+      for (let chunk = Math.max(from, first); chunk < end && this.#regions[region] > 0; chunk++) this.remove(chunk);
+    }
   }
 }

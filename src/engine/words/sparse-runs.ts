@@ -69,10 +69,7 @@ export class SparseRuns {
   readonly #templates: Template[] = [];
   readonly #byContent = new Map<number, number[]>();
   #templateBytes = 0;
-  // Where the last search ended: the next one is nearby as a rule.
-  #leaf = this.#leaves[0];
-  #index = 0;
-  /** Stretch that the last search settled: that run's words, or a gap's (template −1). */
+  // The stretch that the last search settled, a run's or (no template) a gap's: the next word is nearby as a rule.
   #from = 0;
   #to = 0;
   #last: Template | null = null;
@@ -90,9 +87,10 @@ export class SparseRuns {
     if (t === null) return 0;
     const n = t.words.length;
     const place = index - this.#origin;
-    if (!t.strided) return t.words[place % n];
-    const period = Math.floor(place / n);
-    const j = place - period * n;
+    // Integer arithmetic where the place is one: a remainder of doubles is slow.
+    const j = place <= 0x7fffffff ? (place | 0) % n : place % n;
+    if (!t.strided) return t.words[j];
+    const period = (place - j) / n;
     if (t.part[j] === CONSTANT) return t.words[j];
     const value = this.#base + period * t.delta;
     if (t.part[j] === LOW) return ((t.words[j] >>> 0) + ((value | 0) >>> 0)) | 0;
@@ -115,9 +113,8 @@ export class SparseRuns {
     }
     this.#last = null;
     this.#from = i >= 0 ? leaf.end[i] : 0;
-    const next = i + 1 < leaf.count ? leaf.start[i + 1] : l + 1 < this.#leaves.length ? this.#leaves[l + 1].start[0] : Infinity;
-    this.#to = next;
-    if (i < 0 && leaf.count > 0 && l > 0) this.#from = index;
+    if (i + 1 < leaf.count) this.#to = leaf.start[i + 1];
+    else this.#to = l + 1 < this.#leaves.length ? this.#leaves[l + 1].start[0] : Infinity;
   }
 
   #forget(): void {
@@ -202,7 +199,7 @@ export class SparseRuns {
       }
       if (i < leaf.count) {
         if (leaf.start[i] < end) leaf.start[i] = end;
-        return this.#dropEmpty(l);
+        return;
       }
       if (this.#dropEmpty(l)) l--;
       if (++l >= this.#leaves.length) return;

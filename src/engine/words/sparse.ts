@@ -17,9 +17,6 @@ import { ChunkOverlay, CHUNK_WORDS } from "./sparse-chunks.js";
 import { SparseRuns } from "./sparse-runs.js";
 import { Deadlock, type Words } from "./words.js";
 
-/** A range of at most this many chunks is looked for in the overlay chunk by chunk, a larger one by walking the overlay. */
-const FEW_CHUNKS = 64;
-
 /** Number of the 64-byte chunk that a place lies in, and of its word there. */
 const chunkOf = (ref: Ref, off: number): number => (ref + (off >> 4)) >>> 2;
 const wordOf = (ref: Ref, off: number): number => (((ref + (off >> 4)) & 3) << 2) | ((off >> 2) & 3);
@@ -28,9 +25,10 @@ export class SparseWords implements Words {
   hi = 0;
   readonly #runs = new SparseRuns();
   readonly #chunks = new ChunkOverlay();
-  /** The chunk that was found last, and where; −1 for none. */
+  /** The chunk that was found last, and where; −1 for none. The one that was not found last. */
   #chunk = -1;
-  #words = new Int32Array(0);
+  #absent = -1;
+  #words: Int32Array = new Int32Array(0);
   #at = 0;
 
   /** Bytes of host memory held: runs, templates, materialised chunks and their index. */
@@ -46,8 +44,12 @@ export class SparseWords implements Words {
   /** Points #words and #at at a materialised chunk; false where there is none. */
   #find(chunk: number): boolean {
     if (chunk === this.#chunk) return true;
+    if (chunk === this.#absent) return false;
     const slot = this.#chunks.find(chunk);
-    if (slot < 0) return false;
+    if (slot < 0) {
+      this.#absent = chunk;
+      return false;
+    }
     this.#point(chunk, slot);
     return true;
   }
@@ -61,6 +63,7 @@ export class SparseWords implements Words {
   /** The same for writing: makes the chunk from the runs below where there is none. */
   #materialise(chunk: number): void {
     if (this.#find(chunk)) return;
+    this.#absent = -1;
     const slot = this.#chunks.insert(chunk);
     this.#point(chunk, slot);
     const first = chunk * CHUNK_WORDS;
@@ -99,7 +102,7 @@ export class SparseWords implements Words {
   }
 
   cas32(ref: Ref, off: number, expected: number, value: number): boolean {
-    if (this.load32(ref, off) !== (expected | 0)) return false;
+    if (this.load32(ref, off) !== expected) return false;
     this.store32(ref, off, value);
     return true;
   }
@@ -136,7 +139,7 @@ export class SparseWords implements Words {
     const end = start + template.length * periods;
     if (end === start) return;
     this.#runs.fill(start, end, template, strided, base, delta);
-    this.#rewrite(start, end);
+    
   }
 
   /** A run was written over these words: chunks that it covers go back to being computed, others take its words in. */
@@ -150,9 +153,7 @@ export class SparseWords implements Words {
     const to = Math.floor(end / CHUNK_WORDS);
     if (from >= to) return;
     this.#chunk = -1;
-    if (to - from <= FEW_CHUNKS || to - from <= this.#chunks.size) {
-      for (let chunk = from; chunk < to; chunk++) this.#chunks.remove(chunk);
-    } else this.#chunks.removeRange(from, to);
+    this.#chunks.removeRange(from, to);
   }
 
   #rewriteEdge(chunk: number, start: number, end: number): void {

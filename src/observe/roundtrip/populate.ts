@@ -141,30 +141,29 @@ class Fill {
     return lists;
   }
 
-  /** Reserves the page array's frames; gives the rest to the allocator. Returns frames used. */
-  placePageArray(setAside: readonly KindRange[]): number {
+  /**
+   * Reserves the page array's frames in what was set aside and, where that is
+   * not enough, in free memory, which is then set aside too; gives the rest to
+   * the allocator. Returns the frames used.
+   */
+  placePageArray(setAside: KindRange[]): number {
     const need = Math.ceil(this.#machine.pageArrayBytes / this.#machine.pageSize);
+    let missing = need - setAside.reduce((sum, r) => sum + r.end - r.start, 0);
+    while (missing > 0) {
+      const run = this.#free.at(-1);
+      if (run === undefined) throw new MmError(12, `${need} frames for the page array`, `${missing} are missing and none is free`);
+      const frames = Math.min(missing, run.end - run.start);
+      setAside.push({ start: run.end - frames, end: run.end, kind: "free" });
+      run.end -= frames;
+      missing -= frames;
+      if (run.end === run.start) this.#free.pop();
+    }
     let left = need;
-    const place = (start: number, end: number): void => {
+    for (const { start, end } of setAside) {
       const frames = Math.min(left, end - start);
-      if (frames > 0)
-        this.#eachZone(start, start + frames, (a, b) => this.#machine.reserveRange(a, b));
+      if (frames > 0) this.#eachZone(start, start + frames, (a, b) => this.#machine.reserveRange(a, b));
       if (start + frames < end) this.#machine.giveRange(start + frames, end);
       left -= frames;
-    };
-    for (const r of setAside) place(r.start, r.end);
-    while (left > 0) {
-      const run = this.#free.at(-1);
-      if (run === undefined)
-        throw new MmError(
-          12,
-          `${need} frames for the page array`,
-          `${left} are missing and none is free`,
-        );
-      const frames = Math.min(left, run.end - run.start);
-      run.end -= frames;
-      place(run.end, run.end + frames);
-      if (run.end === run.start) this.#free.pop();
     }
     return need;
   }
@@ -233,8 +232,12 @@ class Fill {
     }
   }
 
-  /** Gives the allocator the next free stretch, at most a few MiB at once; false when there is none. */
+  /**
+   * More memory for descriptors: what lies on per-CPU lists in the wrong order,
+   * else the next free stretch, some MiB at once. False when there is none.
+   */
   #giveMore(): boolean {
+    if (this.#machine.allocator.drainAll() > 0) return true;
     const run = this.#free.at(-1);
     if (run === undefined) return false;
     const start = Math.max(

@@ -25,12 +25,20 @@ interface Placed extends Range {
   readonly count: number;
 }
 
-/** Objects of a machine of `frames` frames; `what` and `pageSize` are for the refusal. */
+/**
+ * Objects of a machine of `frames` frames; `what` and `pageSize` are for the
+ * refusal. Memory that was never initialised counts as free (MemFree counts it
+ * too): where the rest does not do, it is used.
+ */
 export function layOut(bill: Bill, frames: number, what: string, pageSize: number): ObjectRuns {
-  const ranges = gaps(bill, frames);
-  const placed: Placed[] = [];
-  let missing = 0;
-  for (const group of bill.groups.toSorted((a, b) => b.pages - a.pages)) missing += place(group, ranges, placed) * group.pages;
+  const first = placeAll(bill, frames);
+  if (first.missing === 0) return emit(bill, first.ranges, first.placed);
+  const initialised = {
+    ...bill,
+    groups: bill.groups.filter((g) => g.kind !== "uninitialised"),
+    fixed: bill.fixed.filter((f) => f.kind !== "uninitialised"),
+  };
+  const { ranges, placed, missing } = placeAll(initialised, frames);
   if (missing > 0) {
     const room = ranges.reduce((sum, r) => sum + r.end - r.start, 0);
     throw new InputError(
@@ -39,7 +47,15 @@ export function layOut(bill: Bill, frames: number, what: string, pageSize: numbe
       "ask for a smaller change or for more ram",
     );
   }
-  return emit(bill, ranges, placed);
+  return emit(initialised, ranges, placed);
+}
+
+function placeAll(bill: Bill, frames: number): { ranges: Range[]; placed: Placed[]; missing: number } {
+  const ranges = gaps(bill, frames);
+  const placed: Placed[] = [];
+  let missing = 0;
+  for (const group of bill.groups.toSorted((a, b) => b.pages - a.pages)) missing += place(group, ranges, placed) * group.pages;
+  return { ranges, placed, missing };
 }
 
 /** What the fixed frames leave, ascending. */

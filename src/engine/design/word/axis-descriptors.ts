@@ -39,7 +39,7 @@ import {
 } from "../../layout/generated/offsets.js";
 import { STRUCTS } from "../../layout/generated/tables.js";
 import { addressHigh, addressLow, highHalf, lowHalf, type Words } from "../../words/words.js";
-import type { CacheSpec, DesignContext, PageDesign, PageImage, SlabLayout, WordOptions } from "./axis.js";
+import { CACHE_SHIFT, type CacheSpec, type DesignContext, type PageDesign, type PageImage, type SlabLayout, type WordOptions } from "./axis.js";
 import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_OWNER_2 } from "./axis-flags.js";
 import {
   isFolioType,
@@ -215,7 +215,7 @@ export function describeRun(
 
 /** The cache and the objects in use, in a slab whose template is `t`. */
 export function fillSlab(t: Int32Array, image: PageImage): void {
-  t[SLAB_LAYOUT.cache / 4] = image.slabCache;
+  t[SLAB_LAYOUT.cache / 4] = image.slabCache << CACHE_SHIFT;
   t[SLAB_LAYOUT.counters / 4] = image.slabInuse;
 }
 

@@ -247,7 +247,7 @@ export abstract class TaggedDesign implements PageDesign {
     const target = anon ? this.context.anonVma : this.context.addressSpace;
     const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
     this.w.store64(descriptor, FOLIO_MAPPING, addressLow(target) | bits, addressHigh(target));
-    if (order === 0 || !anon || this.pageBits !== "descriptor") return;
+    if (order === 0 || type !== T_ANON || this.pageBits !== "descriptor") return;
     const end = FOLIO_LARGE_SIZE + Math.ceil(2 ** order / 64) * 16;
     for (let off = FOLIO_LARGE_SIZE; off < end; off += 8) this.w.store64(descriptor, off, 0, 0);
   }

@@ -193,6 +193,12 @@ export interface FolioLayout {
 }
 
 /**
+ * The number of a slab's cache is kept above the low four bits, as an aligned
+ * pointer would be: in struct page they lie over compound_head's mark of a tail.
+ */
+export const CACHE_SHIFT = 4;
+
+/**
  * Where a slab's bookkeeping is, from `descriptorOf`. Lists hold frame + 1, the
  * free list the reference of the first free object; counters are objects in
  * use (low 16 bits) and objects never yet handed out (high 16 bits).

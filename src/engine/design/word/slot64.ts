@@ -20,7 +20,7 @@ import {
 } from "../../layout/generated/offsets.js";
 import { STRUCTS } from "../../layout/generated/tables.js";
 import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } from "../../words/words.js";
-import type { CacheSpec, DesignContext, FolioLayout, KnowsHead, PageDesign, PageImage, WordOptions } from "./axis.js";
+import { CACHE_SHIFT, type CacheSpec, type DesignContext, type FolioLayout, type KnowsHead, type PageDesign, type PageImage, type WordOptions } from "./axis.js";
 import { freeHead } from "./axis-descriptors.js";
 import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
 import { isFolioType, MISC_UNKNOWN, T_BUDDY, T_FILE, T_KSM, T_MISC, T_SLAB, type PageType } from "./axis-types.js";
@@ -264,7 +264,7 @@ export class Slot64 implements PageDesign, KnowsHead {
     t[MEMCG / 4] = lowHalf(image.memcg);
     t[MEMCG / 4 + 1] = highHalf(image.memcg);
     if (image.type === T_SLAB) {
-      t[this.slab.cache / 4] = image.slabCache;
+      t[this.slab.cache / 4] = image.slabCache << CACHE_SHIFT;
       t[this.slab.counters / 4] = image.slabInuse;
     }
     t[SLOT64_REF_COUNT / 4] = folio ? 1 + image.mapcount : 1;

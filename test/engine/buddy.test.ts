@@ -200,18 +200,11 @@ describe("falling back to another type", () => {
     for (const [order, claimed] of [[3, false], [4, true]] as const) {
       const m = bare(1024);
       setBlockType(m, UNMOVABLE);
-      m.buddy.give(0, 0, 8, UNMOVABLE);
-      for (let pfn = 256; pfn < 512; pfn++) m.design.bindMisc(pfn, 0, 2, false, 0);
-      m.buddy.take(0, order, MOVABLE, false);
-      // A block of order 8 is claimed by size; one of order 3 would only be reached by request.
-      expect(m.zones.migrateTypeOf(0)).toBe(MOVABLE);
-      const small = bare(1024);
-      setBlockType(small, UNMOVABLE);
-      small.buddy.give(0, 0, order, UNMOVABLE);
-      small.buddy.give(0, 32, order, UNMOVABLE);
-      for (let pfn = 64; pfn < 512; pfn++) small.design.bind(pfn, 0, T_FILE, 0 as Ref);
-      small.buddy.take(0, order, MOVABLE, false);
-      expect(small.zones.migrateTypeOf(0)).toBe(claimed ? MOVABLE : UNMOVABLE);
+      m.buddy.give(0, 0, order, UNMOVABLE);
+      // All the rest is movable: the pageblock would be claimed if it were tried.
+      for (let pfn = 2 ** order; pfn < 512; pfn++) m.design.bind(pfn, 0, T_FILE, 0 as Ref);
+      expect(m.buddy.take(0, order, MOVABLE, false)).toBe(0);
+      expect(m.zones.migrateTypeOf(0)).toBe(claimed ? MOVABLE : UNMOVABLE);
     }
   });
 

@@ -8,7 +8,6 @@ import { T_ANON, T_FILE, T_KSM, T_MISC, T_PGTABLE, T_SLAB, T_ZPDESC } from "../.
 import { EINVAL, ENOMEM } from "../../src/engine/pages/allocator.js";
 import { inspectMachine } from "../../src/engine/sanitizer/sanitizer.js";
 import type { HeldBlock } from "../../src/engine/sanitizer/view.js";
-import { Walk } from "../../src/engine/sanitizer/walk.js";
 import { digest } from "./digest.js";
 import { bootShape, DESIGNS, oneZone } from "./machines.js";
 
@@ -25,22 +24,19 @@ const OPERATIONS: readonly (readonly [string, (m: Machine) => number])[] = [
   ["a zsmalloc page", (m) => m.allocTyped(0, T_ZPDESC)],
 ];
 
-/** Machines on which an operation may have to take one page, or several. */
-const STARTS: readonly (readonly [string, (m: Machine) => void])[] = [
-  ["of empty caches", () => {}],
-  ["of full slabs of folios", (m) => fillSlabs(m, T_FILE)],
-];
+/** Machines as they start: with empty caches, and with slabs of folios that are full. */
+const STARTS: readonly ((m: Machine) => void)[] = [() => {}, fillSlabs];
 
 /** Holds folios until the next one needs a new slab. */
-function fillSlabs(m: Machine, type: typeof T_FILE): void {
-  const cache = m.design.cacheFor(type, 0);
+function fillSlabs(m: Machine): void {
+  const cache = m.design.cacheFor(T_FILE, 0);
   const count = cache < 0 ? 10 : m.caches.perSlab[cache];
-  for (let i = 0; i < count; i++) m.allocFolio(0, type);
+  for (let i = 0; i < count; i++) m.allocFolio(0, T_FILE);
 }
 
 describe.each(DESIGNS)("%s", (design) => {
   test.each(OPERATIONS)("%s: fails at each allocation point without a trace", (_name, operation) => {
-    for (const [, prepare] of STARTS) {
+    for (const prepare of STARTS) {
       const counted = bootShape(oneZone(2048), design);
       prepare(counted);
       counted.allocator.tried = 0;
@@ -93,6 +89,4 @@ test.each(DESIGNS)("%s: describing a page takes at most three pages", (design) =
   m.allocator.tried = 0;
   m.allocFolio(0, T_FILE);
   expect(m.allocator.tried).toBeLessThanOrEqual(3);
-  const walk = new Walk(m, [{ start: 0, end: 2048 }]);
-  expect(walk.size).toBe(0);
 });

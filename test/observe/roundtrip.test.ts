@@ -173,3 +173,34 @@ test.each(DEFAULT_DESIGNS)("%s holds any machine of random objects", (design) =>
     { numRuns: 25, seed: 7 },
   );
 });
+
+describe("hwpoison", () => {
+  const folio: readonly KpfName[] = ["LRU", "UPTODATE", "THP"];
+  const machine = (): Snapshot =>
+    made(
+      [
+        { pages: 256, flags: ["RESERVED"] },
+        { pages: 1, flags: ["HWPOISON", "UPTODATE"] },
+        { pages: 7, flags: ["BUDDY"] },
+        { pages: 1, flags: [...folio, "COMPOUND_HEAD"] },
+        { pages: 2, flags: [...folio, "COMPOUND_TAIL"] },
+        { pages: 1, flags: [...folio, "COMPOUND_TAIL", "HWPOISON"] },
+        { pages: 4, flags: [...folio, "COMPOUND_TAIL"] },
+        { pages: 32768 - 272, flags: ["BUDDY"] },
+      ],
+      { zoneinfo: zoneinfoOf({ name: "DMA32", start: 0, spanned: 32768, managed: 32512 }) },
+    );
+
+  test.each(["today", "page32", "slot64"])("%s keeps it per page, inside a folio too", (design) => {
+    const { result } = roundTrip(machine(), design);
+    expect(result.differences).toBe(0);
+    expect(result.lost).toEqual([]);
+  });
+
+  test.each(["memdesc16", "memdesc8"])("%s keeps a poisoned page and says that it loses one inside a folio", (design) => {
+    const { result, populated } = roundTrip(machine(), design);
+    expect(result.differences).toBe(0);
+    expect(result.lost.map((l) => [l.bit, l.frames])).toEqual([["hwpoison", 1]]);
+    expect(populated.machine.caches.usage().find((u) => u.name === "hwpoison")?.objects).toBe(1);
+  });
+});

@@ -292,7 +292,7 @@ export class Buddy {
 
 /** should_try_claim_block: small movable requests would only fragment for a while. */
 function mayClaim(order: number, migrateType: number): boolean {
-  return order >= PAGEBLOCK_ORDER / 2 || migrateType !== MIGRATE_MOVABLE;
+  return order >= PAGEBLOCK_ORDER >> 1 || migrateType !== MIGRATE_MOVABLE;
 }
 
 /** Pages that compaction could move: on an LRU list or with movable_ops. Any folio counts as on a list. */

@@ -60,6 +60,9 @@ export function lossesOf(design: PageDesign, type: PageType, subtype: number, ta
   if (type === T_HWPOISON) {
     losses.push({ lo: low(KPF.ANON) | low(KPF.KSM) | low(KPF.MMAP), hi: 0, why: "the hwpoison descriptor has neither mapping nor map count" });
   }
+  if (tail && design.ownFlags === "none") {
+    losses.push({ lo: low(KPF.HWPOISON), hi: 0, why: "a poisoned page inside a folio: its word is the folio's" });
+  }
   if (tail && tailsShowOwn && design.ownFlags !== "all") {
     losses.push({ lo: FLAGS.lo & ~few.lo, hi: FLAGS.hi & ~few.hi & ~high(KPF.OWNER_2), why: "tail pages have no flags of their own" });
   }

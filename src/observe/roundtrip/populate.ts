@@ -10,6 +10,7 @@
  * memory that descriptors are then allocated from, by the allocator. Every
  * object is bound at its own frames, run by run.
  */
+import { PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import { parseDesign, type Design } from "../../engine/design/presets.js";
 import type { PageImage } from "../../engine/design/word/axis.js";
 import { MmError } from "../../engine/errors.js";
@@ -282,7 +283,9 @@ class Fill {
   /** Flags of tails that differ among themselves, where a page has flags of its own. */
   #flagPages(start: number, end: number, pages: number): void {
     this.#eachRun(start, end, (a, b, run) => {
-      const flags = this.#images.flagsOf(this.#snapshot.runs.flags[run]);
+      const shown = this.#images.flagsOf(this.#snapshot.runs.flags[run]);
+      // Where tails show their folio's flags, hwpoison alone is the page's own.
+      const flags = this.#classification.tailFlags === "own" ? shown : shown & PG_HWPOISON;
       for (let pfn = a; pfn < b; pfn++) {
         if (pfn % pages !== 0 && !this.#machine.design.setPageFlags(pfn, flags)) return;
       }

@@ -8,6 +8,7 @@
  * every anonymous page (6.12).
  */
 import { MISC_OFFLINE, MISC_RESERVED, MISC_ZERO, T_BUDDY, T_HWPOISON, T_MISC, T_PGTABLE, T_SLAB, type PageType } from "../../engine/design/word/axis-types.js";
+import { PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import type { PageDesign } from "../../engine/design/word/axis.js";
 import { high, KPF, low } from "../kpageflags.js";
 import { copiedBits } from "./page-flags.js";
@@ -56,7 +57,7 @@ export class WriteBack {
     if (pfn >= this.#from && pfn < this.#to) {
       if (!this.#isFree) {
         this.hi = this.#hi;
-        return this.#lo;
+        return this.#lo | this.#poison(pfn);
       }
       return this.#copied(this.#design.pageFlagsOf(pfn)) | low(KPF.BUDDY);
     }
@@ -66,8 +67,15 @@ export class WriteBack {
     if (type === T_BUDDY) return this.#freePage(pfn, block);
     const order = d.orderOf(pfn);
     const lo = this.#ownedPage(pfn, type, block, order);
-    if (pfn !== block && this.#dialect.tailFlags === "folio") this.#alike(pfn, block + 2 ** order, lo, false);
-    return lo;
+    if (pfn === block || this.#dialect.tailFlags === "own") return lo;
+    this.#alike(pfn, block + 2 ** order, lo, false);
+    return lo | this.#poison(pfn);
+  }
+
+  /** hwpoison is the one flag that every kernel reads from the page itself. */
+  #poison(pfn: number): number {
+    if (this.#design.ownFlags === "none") return 0;
+    return this.#design.pageFlagsOf(pfn) & PG_HWPOISON ? low(KPF.HWPOISON) : 0;
   }
 
   /** Pages from `from` on up to `to` show the same word. */

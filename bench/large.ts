@@ -1,0 +1,67 @@
+/**
+ * Machines larger than the host: `inspect --what-if ram=…` as a user runs it,
+ * with the most memory that it held.
+ *
+ * The bundled snapshot is a quiet machine with long runs; the 256 MiB guest is
+ * nearly all order 0. A 4 TiB machine is beyond memdesc8's reach in one zone
+ * (1 TiB), so growth is measured over the designs that all sizes have.
+ */
+import { readSnapshotFile } from "../src/observe/capture.node.js";
+import { classify } from "../src/observe/classify.js";
+import { openSource } from "../src/observe/source.node.js";
+import { applyWhatIfs } from "../src/observe/what-if/apply.js";
+import type { Snapshot } from "../src/observe/snapshot.js";
+import { existsSync } from "node:fs";
+import { BUNDLED, CLI, GUEST } from "./places.js";
+import { figure, heading, note, progress, skip } from "./print.js";
+import { run } from "./processes.js";
+import type { Section } from "./section.js";
+
+/** A process that takes more than this is ended, so that the host stays usable. */
+const MEMORY_LIMIT = 8 * 2 ** 30;
+const GROWTH = ["256GiB", "1TiB", "4TiB"];
+const EVERYWHERE = "today,page32,memdesc16,slot64";
+
+async function inspect(name: string, source: string, ram: string, more: readonly string[], most?: number): Promise<void> {
+  progress(`${name}, ${ram}`);
+  const ran = await run(process.execPath, [CLI, "inspect", source, "--what-if", `ram=${ram}`, ...more], {
+    memoryLimit: MEMORY_LIMIT,
+  });
+  if (ran.code !== 0) {
+    const why = ran.code === null ? "ended above 8 GiB of memory" : (ran.stderr.trim().split("\n").at(-1) ?? "");
+    return skip(`${name}, ${ram}`, why);
+  }
+  figure({ name: `${name}, ${ram}: seconds`, values: [ran.seconds] });
+  if (ran.peak !== null)
+    figure({
+      name: `${name}, ${ram}: GiB`,
+      values: [ran.peak / 2 ** 30],
+      ...(most !== undefined && { target: { most } }),
+    });
+}
+
+/** Frames and object runs of a source at each size: what time can grow with. */
+function growth(name: string, snapshot: Snapshot): void {
+  const source = { snapshot, classification: classify(snapshot) };
+  for (const ram of GROWTH) {
+    const { snapshot: larger, classification } = applyWhatIfs(source, [`ram=${ram}`]);
+    note(`${name}, ${ram}: ${larger.frames.toLocaleString("en")} pages in ${classification.objects.length.toLocaleString("en")} runs`);
+  }
+}
+
+export const large: Section = {
+  name: "large",
+  async run(quick) {
+    heading("1 TiB IN ALL FIVE DESIGNS (target: peak below 2 GiB)", "one run each");
+    await inspect("bundled", BUNDLED, "1TiB", [], 2);
+    if (existsSync(GUEST)) await inspect("guest", GUEST, "1TiB", [], 2);
+    else skip("the guest", "the fixture is not in this checkout");
+    if (quick) return;
+    heading(`GROWTH, in ${EVERYWHERE}`, "one run each");
+    for (const ram of GROWTH) await inspect("bundled", BUNDLED, ram, ["--designs", EVERYWHERE]);
+    growth("bundled", await readSnapshotFile(BUNDLED));
+    if (!existsSync(GUEST)) return;
+    for (const ram of GROWTH) await inspect("guest", GUEST, ram, ["--designs", EVERYWHERE]);
+    growth("guest", await openSource(GUEST));
+  },
+};

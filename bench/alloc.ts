@@ -16,8 +16,17 @@ const SERIES = [
   { mode: "folioRandom", title: "with folio, random among a million live", least: 1 },
 ] as const;
 
-async function series(mode: string, designs: readonly string[], quick: boolean): Promise<number[][]> {
-  const args = [own("alloc-child"), mode, designs.join(","), ...(quick ? ["1", "20"] : ["9", "150"])];
+async function series(
+  mode: string,
+  designs: readonly string[],
+  quick: boolean,
+): Promise<number[][]> {
+  const args = [
+    own("alloc-child"),
+    mode,
+    designs.join(","),
+    ...(quick ? ["1", "20"] : ["9", "150"]),
+  ];
   return JSON.parse((await mustRun(process.execPath, args)).stdout) as number[][];
 }
 
@@ -38,6 +47,8 @@ export const alloc: Section = {
       const all = await series(mode, DEFAULT_DESIGNS, quick);
       for (const [i, design] of DEFAULT_DESIGNS.entries()) figure({ name: design, values: all[i] });
     }
-    note("16 GiB machines (mixed: 1 GiB each). Limits: batches by instructions per pair, random replacement by cache misses.");
+    note(
+      "16 GiB machines (mixed: 1 GiB each). Limits: batches by instructions per pair, random replacement by cache misses.",
+    );
   },
 };

@@ -18,7 +18,11 @@ export const classification: Section = {
     progress("expanding the bundled snapshot");
     const snapshot = await readSnapshotFile(BUNDLED);
     const arrays = expand(snapshot);
-    const bench = new Bench({ time: quick ? 200 : 2000, iterations: quick ? 3 : 15, retainSamples: true });
+    const bench = new Bench({
+      time: quick ? 200 : 2000,
+      iterations: quick ? 3 : 15,
+      retainSamples: true,
+    });
     for (const task of TASKS) {
       if (task.arrays) bench.add(task.name, () => void classifyArrays(arrays, snapshot, task.more));
       else bench.add(task.name, () => openCapture(task.more));
@@ -29,7 +33,8 @@ export const classification: Section = {
     const rate = (ms: number): number => snapshot.frames / ms / 1000;
     for (const { name, least } of TASKS) {
       const result = bench.getTask(name)?.result;
-      if (result?.state !== "completed") throw new Error(`${name} was not measured: ${result?.state}`);
+      if (result?.state !== "completed")
+        throw new Error(`${name} was not measured: ${result?.state}`);
       figure({ name, values: (result.latency.samples ?? []).map(rate), target: { least } });
     }
     heading("THE SAME, first time in a process", "million pages/s, cold");
@@ -37,7 +42,9 @@ export const classification: Section = {
       const values: number[] = [];
       for (let round = 0; round < (quick ? 1 : 5); round++) {
         progress(`${name}, cold: round ${round + 1}`);
-        values.push(rate(Number((await mustRun(process.execPath, [own("classify-child"), `${i}`])).stdout)));
+        values.push(
+          rate(Number((await mustRun(process.execPath, [own("classify-child"), `${i}`])).stdout)),
+        );
       }
       figure({ name, values, target: { least } });
     }

@@ -15,13 +15,15 @@ export const kernel: Section = {
   async run(quick) {
     if (process.platform !== "linux") return skip("the kernel's own speed", "this is not Linux");
     const source = shared("lab/kernel-speed.c");
-    if (source === null) return skip("the kernel's own speed", "kernel-speed.c is not there (MEMDESC_SHARED)");
+    if (source === null)
+      return skip("the kernel's own speed", "kernel-speed.c is not there (MEMDESC_SHARED)");
     const cc = which("cc") ?? which("gcc") ?? which("clang");
     if (cc === null) return skip("the kernel's own speed", "there is no C compiler");
     const program = join(temporaryFolder(), "kernel-speed");
     progress("compiling kernel-speed.c");
     const refused = buildStep(cc, ["-O2", "-w", "-o", program, source]);
-    if (refused !== null) return skip("the kernel's own speed", `kernel-speed.c does not compile: ${refused}`);
+    if (refused !== null)
+      return skip("the kernel's own speed", `kernel-speed.c does not compile: ${refused}`);
     progress("measuring the kernel");
     const { stdout } = await mustRun(program, [quick ? "64" : "256"]);
     heading(TITLE, "ns per page");

@@ -22,13 +22,26 @@ const MEMORY_LIMIT = 8 * 2 ** 30;
 const GROWTH = ["256GiB", "1TiB", "4TiB"];
 const EVERYWHERE = "today,page32,memdesc16,slot64";
 
-async function inspect(name: string, source: string, ram: string, more: readonly string[], most?: number): Promise<void> {
+async function inspect(
+  name: string,
+  source: string,
+  ram: string,
+  more: readonly string[],
+  most?: number,
+): Promise<void> {
   progress(`${name}, ${ram}`);
-  const ran = await run(process.execPath, [CLI, "inspect", source, "--what-if", `ram=${ram}`, ...more], {
-    memoryLimit: MEMORY_LIMIT,
-  });
+  const ran = await run(
+    process.execPath,
+    [CLI, "inspect", source, "--what-if", `ram=${ram}`, ...more],
+    {
+      memoryLimit: MEMORY_LIMIT,
+    },
+  );
   if (ran.code !== 0) {
-    const why = ran.code === null ? "ended above 8 GiB of memory" : (ran.stderr.trim().split("\n").at(-1) ?? "");
+    const why =
+      ran.code === null
+        ? "ended above 8 GiB of memory"
+        : (ran.stderr.trim().split("\n").at(-1) ?? "");
     return skip(`${name}, ${ram}`, why);
   }
   figure({ name: `${name}, ${ram}: seconds`, values: [ran.seconds] });
@@ -45,7 +58,9 @@ function growth(name: string, snapshot: Snapshot): void {
   const source = { snapshot, classification: classify(snapshot) };
   for (const ram of GROWTH) {
     const { snapshot: larger, classification } = applyWhatIfs(source, [`ram=${ram}`]);
-    note(`${name}, ${ram}: ${larger.frames.toLocaleString("en")} pages in ${classification.objects.length.toLocaleString("en")} runs`);
+    note(
+      `${name}, ${ram}: ${larger.frames.toLocaleString("en")} pages in ${classification.objects.length.toLocaleString("en")} runs`,
+    );
   }
 }
 

@@ -38,7 +38,9 @@ async function ddAll(cpus: string): Promise<number> {
 }
 
 const read = async (pages: string, cpus: string, threads: number): Promise<number> =>
-  Number((await mustRun(process.execPath, [own("read-child"), pages, `${threads}`], { cpus })).stdout);
+  Number(
+    (await mustRun(process.execPath, [own("read-child"), pages, `${threads}`], { cpus })).stdout,
+  );
 
 function runners(threads: number, most: number, pageTypes: string | null): Runner[] {
   const list: Runner[] = [
@@ -47,11 +49,22 @@ function runners(threads: number, most: number, pageTypes: string | null): Runne
       name: "inspect --kinds-only, process",
       against: FLAGS,
       most,
-      time: async (cpus) => (await mustRun(process.execPath, [CLI, "inspect", "--kinds-only"], { cpus })).seconds,
+      time: async (cpus) =>
+        (await mustRun(process.execPath, [CLI, "inspect", "--kinds-only"], { cpus })).seconds,
     },
-    { name: "  its reading alone", against: FLAGS, most, time: (cpus) => read("flags-only", cpus, threads) },
+    {
+      name: "  its reading alone",
+      against: FLAGS,
+      most,
+      time: (cpus) => read("flags-only", cpus, threads),
+    },
     { name: ALL, time: ddAll },
-    { name: "reading all three, in the process", against: ALL, most, time: (cpus) => read("all", cpus, threads) },
+    {
+      name: "reading all three, in the process",
+      against: ALL,
+      most,
+      time: (cpus) => read("all", cpus, threads),
+    },
   ];
   if (pageTypes !== null)
     list.push({
@@ -62,7 +75,12 @@ function runners(threads: number, most: number, pageTypes: string | null): Runne
   return list;
 }
 
-async function compare(title: string, cpus: string, list: readonly Runner[], rounds: number): Promise<void> {
+async function compare(
+  title: string,
+  cpus: string,
+  list: readonly Runner[],
+  rounds: number,
+): Promise<void> {
   const seconds = new Map(list.map((r) => [r.name, [] as number[]]));
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < list.length; i++) {
@@ -90,7 +108,8 @@ export const live: Section = {
     const what = "reading the live machine against dd and page-types";
     const can = canReadLive();
     if (!can.ok) return skip(what, can.why);
-    if (which("dd") === null || which("taskset") === null) return skip(what, "there is no dd or no taskset");
+    if (which("dd") === null || which("taskset") === null)
+      return skip(what, "there is no dd or no taskset");
     const tool = findPageTypes();
     const pageTypes = "path" in tool ? tool.path : null;
     const rounds = quick ? 1 : 9;
@@ -98,6 +117,8 @@ export const live: Section = {
     if (availableParallelism() < 2) skip("two cores", "this machine has one CPU");
     else await compare("LIVE, TWO CORES, against dd", "0,1", runners(2, 1, pageTypes), rounds);
     if ("missing" in tool) skip("page-types", tool.missing);
-    note("limit: the kernel makes up each word when it is read; Node's start, about 0.1 s, is in the process's figure.");
+    note(
+      "limit: the kernel makes up each word when it is read; Node's start, about 0.1 s, is in the process's figure.",
+    );
   },
 };

@@ -7,7 +7,11 @@ import type { Bytes } from "../src/units.js";
 const GIB_FRAMES = 262_144;
 
 /** A dense machine, all memory above the first 4 MiB free: DMA32 up to 4 GiB, Normal above. */
-export function bootMachine(gib: number, design: string, makeWords?: (size: Bytes) => Words): Machine {
+export function bootMachine(
+  gib: number,
+  design: string,
+  makeWords?: (size: Bytes) => Words,
+): Machine {
   const frames = gib * GIB_FRAMES;
   const low = Math.min(frames, 4 * GIB_FRAMES);
   const zone = (type: number, start: number, end: number, min: number, reserve: number) => ({

@@ -38,7 +38,9 @@ if (!existsSync(CLI)) fail("dist/ is not there: run npm run build first");
 const gib = (totalmem() / 2 ** 30).toFixed(1);
 console.log(`memdesc bench, ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`);
 console.log(`${type()} ${release()} · Node ${process.versions.node} · ${gib} GiB`);
-console.log(`${cpus()[0]?.model ?? "CPU unknown"} · ${availableParallelism()} CPUs · load ${loadavg()[0].toFixed(2)}`);
+console.log(
+  `${cpus()[0]?.model ?? "CPU unknown"} · ${availableParallelism()} CPUs · load ${loadavg()[0].toFixed(2)}`,
+);
 if (quick) note("--quick: few rounds; shows that it works, not how fast it is");
 
 for (const section of SECTIONS) {

@@ -46,10 +46,16 @@ export function classifyArrays(arrays: PageArrays, like: Snapshot, all: boolean)
   for (let at = 0; at < arrays.frames; at += CHUNK_FRAMES) {
     const end = Math.min(arrays.frames, at + CHUNK_FRAMES);
     const piece = (array: Uint32Array): Uint32Array => array.subarray(2 * at, 2 * end);
-    builder.push(end - at, piece(arrays.flags), all ? piece(arrays.counts) : null, all ? piece(arrays.cgroups) : null);
+    builder.push(
+      end - at,
+      piece(arrays.flags),
+      all ? piece(arrays.counts) : null,
+      all ? piece(arrays.cgroups) : null,
+    );
   }
   const { runs, flagWords, cgroups } = builder.finish();
-  return classify({ ...like, runs, flagWords, cgroups, hasMapcount: all, hasCgroup: all }).objects.length;
+  return classify({ ...like, runs, flagWords, cgroups, hasMapcount: all, hasCgroup: all }).objects
+    .length;
 }
 
 /** Opens the bundled snapshot as a capture file, and says what its pages are if asked. */

@@ -11,15 +11,25 @@ import { buildStep, which } from "./processes.js";
 const SERIES = "linux-source-6.12";
 const TARBALL = `/usr/src/${SERIES}.tar.xz`;
 /** The parts of the source tree that page-types is built from. */
-const PARTS = ["tools/mm", "tools/lib", "tools/include", "tools/scripts", "tools/build", "include/uapi", "scripts"];
+const PARTS = [
+  "tools/mm",
+  "tools/lib",
+  "tools/include",
+  "tools/scripts",
+  "tools/build",
+  "include/uapi",
+  "scripts",
+];
 
 export type Tool = { readonly path: string } | { readonly missing: string };
 
 export function findPageTypes(): Tool {
   const given = process.env["PAGE_TYPES"] ?? which("page-types");
-  if (given !== null) return existsSync(given) ? { path: given } : { missing: `${given} is not there` };
+  if (given !== null)
+    return existsSync(given) ? { path: given } : { missing: `${given} is not there` };
   if (!existsSync(TARBALL)) return { missing: `not on PATH, and no ${TARBALL} to build it from` };
-  if (which("make") === null || which("cc") === null) return { missing: "not on PATH, and no make and C compiler" };
+  if (which("make") === null || which("cc") === null)
+    return { missing: "not on PATH, and no make and C compiler" };
   return build();
 }
 

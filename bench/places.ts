@@ -13,7 +13,8 @@ export const BUNDLED = join(root, "data/bundled.memdesc");
 /** /proc of a 256 MiB machine, nearly everything in it of order 0. */
 export const GUEST = join(root, "test/fixtures/guest-6.12");
 /** A program of this folder, for a process of its own. */
-export const own = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+export const own = (name: string): string =>
+  fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 /** A file of the shared folder next to the project; null where it is not there. */
 export function shared(path: string): string | null {

@@ -31,9 +31,15 @@ export interface RunOptions {
 const POLL_MS = 20;
 
 /** Runs a command to its end. Rejects where it cannot be started. */
-export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+export function run(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Ran> {
   const [program, ...rest] =
-    options.cpus === undefined ? [command, ...args] : ["taskset", "-c", options.cpus, command, ...args];
+    options.cpus === undefined
+      ? [command, ...args]
+      : ["taskset", "-c", options.cpus, command, ...args];
   return new Promise((resolve, reject) => {
     const began = performance.now();
     const since = (): number => (performance.now() - began) / 1000;
@@ -64,9 +70,14 @@ export function run(command: string, args: readonly string[], options: RunOption
 }
 
 /** Runs a command that must succeed. */
-export async function mustRun(command: string, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+export async function mustRun(
+  command: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Ran> {
   const ran = await run(command, args, options);
-  if (ran.code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${ran.code}: ${ran.stderr.trim()}`);
+  if (ran.code !== 0)
+    throw new Error(`${command} ${args.join(" ")} ended with ${ran.code}: ${ran.stderr.trim()}`);
   return ran;
 }
 
@@ -99,5 +110,7 @@ export function which(program: string): string | null {
 export function buildStep(command: string, args: readonly string[], cwd?: string): string | null {
   const done = spawnSync(command, args, { cwd, encoding: "utf8" });
   if (done.error) return done.error.message;
-  return done.status === 0 ? null : (done.stderr.trim().split("\n").at(-1) ?? `exit code ${done.status}`);
+  return done.status === 0
+    ? null
+    : (done.stderr.trim().split("\n").at(-1) ?? `exit code ${done.status}`);
 }

@@ -17,8 +17,16 @@ async function measure(what: string, args: readonly string[], rounds: number): P
     progress(`inspect ${what}: round ${i + 1} of ${rounds}`);
     runs.push(await mustRun(process.execPath, [CLI, "inspect", ...args]));
   }
-  figure({ name: `${what}: first line`, values: runs.map((r) => r.firstOutput ?? r.seconds), target: { most: 2 } });
-  figure({ name: `${what}: whole report`, values: runs.map((r) => r.seconds), target: { most: 6 } });
+  figure({
+    name: `${what}: first line`,
+    values: runs.map((r) => r.firstOutput ?? r.seconds),
+    target: { most: 2 },
+  });
+  figure({
+    name: `${what}: whole report`,
+    values: runs.map((r) => r.seconds),
+    target: { most: 6 },
+  });
   const peaks = runs.flatMap((r) => (r.peak === null ? [] : [r.peak / 2 ** 30]));
   if (peaks.length > 0) figure({ name: `${what}: peak memory, GiB`, values: peaks });
 }
@@ -27,11 +35,16 @@ export const whole: Section = {
   name: "whole",
   async run(quick) {
     const rounds = quick ? 1 : 5;
-    heading(`INSPECT, FIVE DESIGNS, ${availableParallelism()} CPUs (targets are for two and 24 GiB)`, "seconds");
+    heading(
+      `INSPECT, FIVE DESIGNS, ${availableParallelism()} CPUs (targets are for two and 24 GiB)`,
+      "seconds",
+    );
     const can = canReadLive();
     if (can.ok) await measure("this machine", [], rounds);
     else skip("the live machine", can.why);
     await measure("bundled snapshot", [BUNDLED], rounds);
-    note(`this machine has ${gib(totalmem())}, the bundled snapshot is of one with 24 GiB (25 GiB of frames, holes included).`);
+    note(
+      `this machine has ${gib(totalmem())}, the bundled snapshot is of one with 24 GiB (25 GiB of frames, holes included).`,
+    );
   },
 };

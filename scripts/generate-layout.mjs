@@ -19,7 +19,13 @@ for (const [i, raw] of text.split("\n").entries()) {
   if (line.trim() === "") continue;
   const head = /^struct (\w+) (\d+) (verbatim|derived|assumed|invented) "(.+)"$/.exec(line);
   if (head) {
-    structs.push({ name: head[1], size: Number(head[2]), fidelity: head[3], source: head[4], fields: [] });
+    structs.push({
+      name: head[1],
+      size: Number(head[2]),
+      fidelity: head[3],
+      source: head[4],
+      fields: [],
+    });
     continue;
   }
   const field = /^ {2}(\d+) (\d+) (\w+)( overlay)?$/.exec(line);
@@ -27,7 +33,8 @@ for (const [i, raw] of text.split("\n").entries()) {
   if (!field || !struct) fail(i + 1, `not a struct or a field: ${raw}`);
   const [offset, width] = [Number(field[1]), Number(field[2])];
   const end = struct.fields.reduce((most, f) => Math.max(most, f.offset + f.width), 0);
-  if (!field[4] && offset < end) fail(i + 1, `${field[3]} overlaps the field before it and is not marked overlay`);
+  if (!field[4] && offset < end)
+    fail(i + 1, `${field[3]} overlaps the field before it and is not marked overlay`);
   if (offset + width > struct.size) fail(i + 1, `${field[3]} ends beyond ${struct.name}`);
   if (offset % Math.min(width, 8) !== 0) fail(i + 1, `${field[3]} is not aligned`);
   struct.fields.push({ offset, width, name: field[3], overlay: Boolean(field[4]) });
@@ -40,7 +47,8 @@ const offsets = structs.flatMap((s) => [
   ...s.fields.map((f) => `export const ${s.name}_${f.name.toUpperCase()} = ${f.offset};`),
 ]);
 const tables = structs.map(
-  (s) => `  ${s.name}: ${JSON.stringify({ size: s.size, fidelity: s.fidelity, source: s.source, fields: s.fields })},`,
+  (s) =>
+    `  ${s.name}: ${JSON.stringify({ size: s.size, fidelity: s.fidelity, source: s.source, fields: s.fields })},`,
 );
 mkdirSync(new URL("generated/", here), { recursive: true });
 writeFileSync(new URL("generated/offsets.ts", here), `${note}${offsets.join("\n")}\n`);

@@ -15,7 +15,12 @@ import { inspectMachine } from "../dist/engine/sanitizer/sanitizer.js";
 import { Walk } from "../dist/engine/sanitizer/walk.js";
 
 const DEFAULTS = { ops: 10_000_000, seed: 20_251_121, every: 250_000 };
-const ALL = [...DEFAULT_DESIGNS, "today+separated=all", "memdesc8+page-bits=descriptor", "memdesc8+free-pointer=outside"];
+const ALL = [
+  ...DEFAULT_DESIGNS,
+  "today+separated=all",
+  "memdesc8+page-bits=descriptor",
+  "memdesc8+free-pointer=outside",
+];
 
 function fail(message) {
   console.error(`soak: ${message}`);
@@ -25,11 +30,17 @@ function fail(message) {
 function options() {
   try {
     const { values } = parseArgs({
-      options: { ops: { type: "string" }, seed: { type: "string" }, every: { type: "string" }, designs: { type: "string" } },
+      options: {
+        ops: { type: "string" },
+        seed: { type: "string" },
+        every: { type: "string" },
+        designs: { type: "string" },
+      },
     });
     const count = (name) => {
       const n = Number(values[name] ?? DEFAULTS[name]);
-      if (!Number.isSafeInteger(n) || n < 1) fail(`--${name} ${values[name]}: a whole number from 1 on is expected`);
+      if (!Number.isSafeInteger(n) || n < 1)
+        fail(`--${name} ${values[name]}: a whole number from 1 on is expected`);
       return n;
     };
     const designs = values.designs?.split(",") ?? ALL;
@@ -43,7 +54,16 @@ function options() {
 /** Two zones of two nodes, 64 MiB: small enough to run out of, often. */
 const FRAMES = 16_384;
 const given = [{ start: 1, end: FRAMES }];
-const zone = (node, type, start, end) => ({ node, type, start, spanned: end - start, min: 32, low: 40, high: 48, reserve: 0 });
+const zone = (node, type, start, end) => ({
+  node,
+  type,
+  start,
+  spanned: end - start,
+  min: 32,
+  low: 40,
+  high: 48,
+  reserve: 0,
+});
 const config = {
   frames: FRAMES,
   zones: [zone(0, 1, 1, 4096), zone(0, 2, 4096, 12_288), zone(1, 2, 12_288, FRAMES)],
@@ -67,10 +87,11 @@ function generator(seed) {
   };
 }
 
-let stopped = false;
+/** Ctrl-C ends the run after the stretch that is under way; a second one at once. */
+const run = { stopped: false };
 process.on("SIGINT", () => {
-  if (stopped) process.exit(130);
-  stopped = true;
+  if (run.stopped) process.exit(130);
+  run.stopped = true;
 });
 
 function free(m) {
@@ -91,7 +112,7 @@ async function soak(design, { ops, seed, every }) {
   const started = performance.now();
   const found = [];
   let done = 0;
-  while (done < ops && !stopped && found.length === 0) {
+  while (done < ops && !run.stopped && found.length === 0) {
     const until = Math.min(ops, done + every);
     try {
       for (; done < until; done++) walk.step(next());
@@ -100,7 +121,9 @@ async function soak(design, { ops, seed, every }) {
       break;
     }
     found.push(...inspectMachine(m, walk.claims()));
-    progress(`${design}: ${done} of ${ops} operations, ${walk.size} blocks held, ${walk.failures} refusals`);
+    progress(
+      `${design}: ${done} of ${ops} operations, ${walk.size} blocks held, ${walk.failures} refusals`,
+    );
     // Lets Ctrl-C be heard between stretches.
     await new Promise((resolve) => {
       setImmediate(resolve);
@@ -110,11 +133,14 @@ async function soak(design, { ops, seed, every }) {
   if (found.length === 0) {
     walk.finish();
     found.push(...inspectMachine(m, walk.claims()));
-    if (free(m) !== atBoot) found.push(new Error(`${free(m)} pages are free at the end, ${atBoot} were at boot`));
+    if (free(m) !== atBoot)
+      found.push(new Error(`${free(m)} pages are free at the end, ${atBoot} were at boot`));
   }
   progress("");
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`${design}: ${done} operations, seed ${seed}, ${seconds} s, ${refusals} refusals, ${found.length} violations${stopped ? ", interrupted" : ""}`);
+  console.log(
+    `${design}: ${done} operations, seed ${seed}, ${seconds} s, ${refusals} refusals, ${found.length} violations${run.stopped ? ", interrupted" : ""}`,
+  );
   for (const violation of found.slice(0, 10)) console.log(`  after ${done}: ${violation.message}`);
   return found.length;
 }
@@ -122,7 +148,7 @@ async function soak(design, { ops, seed, every }) {
 const chosen = options();
 let violations = 0;
 for (const design of chosen.designs) {
-  if (stopped) break;
+  if (run.stopped) break;
   violations += await soak(design, chosen);
 }
-process.exitCode = violations > 0 ? 1 : stopped ? 130 : 0;
+process.exitCode = violations > 0 ? 1 : run.stopped ? 130 : 0;

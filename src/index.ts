@@ -4,11 +4,27 @@
  */
 
 // Numbers with kinds.
-export { bytes, order, pageCount, pfn, ref, formatBytes, formatCount, parseBytes, PAGE_SIZE } from "./units.js";
+export {
+  bytes,
+  order,
+  pageCount,
+  pfn,
+  ref,
+  formatBytes,
+  formatCount,
+  parseBytes,
+  PAGE_SIZE,
+} from "./units.js";
 export type { Bytes, NodeId, Order, PageCount, Pfn, Ref, ZoneIndex } from "./units.js";
 
 // Designs as values.
-export { CONVERSION_ORDER, DEFAULT_DESIGNS, DesignError, parseDesign, parseDesigns } from "./engine/design/presets.js";
+export {
+  CONVERSION_ORDER,
+  DEFAULT_DESIGNS,
+  DesignError,
+  parseDesign,
+  parseDesigns,
+} from "./engine/design/presets.js";
 export type { Design } from "./engine/design/presets.js";
 export type { KnowsHead, PageDesign, PageImage } from "./engine/design/word/axis.js";
 

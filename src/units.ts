@@ -29,8 +29,6 @@ export type Ref = Branded<"Ref">;
 export type NodeId = Branded<"NodeId">;
 /** A row of the machine's zone table (node and zone type together). */
 export type ZoneIndex = Branded<"ZoneIndex">;
-/** An index of a simulated CPU. */
-export type CpuId = Branded<"CpuId">;
 
 export const pfn = (n: number): Pfn => n as Pfn;
 export const order = (n: number): Order => n as Order;
@@ -38,15 +36,9 @@ export const pageCount = (n: number): PageCount => n as PageCount;
 export const bytes = (n: number): Bytes => n as Bytes;
 export const ref = (n: number): Ref => n as Ref;
 export const nodeId = (n: number): NodeId => n as NodeId;
-export const zoneIndex = (n: number): ZoneIndex => n as ZoneIndex;
-export const cpuId = (n: number): CpuId => n as CpuId;
 
-/** log2 of the base page size of every machine the engine simulates. */
-export const PAGE_SHIFT = 12;
+/** Bytes of a base page, where nothing else is said. */
 export const PAGE_SIZE = 4096;
-
-/** Bytes of a number of 4 KiB pages. */
-export const pagesToBytes = (n: PageCount | number): Bytes => bytes(n * PAGE_SIZE);
 
 const SUFFIX: Readonly<Record<string, number>> = {
   "": 1,

@@ -12,7 +12,15 @@
  * found so far is all that is still of interest after a violation.
  */
 import { NotRepeatable, type Access, type Logged } from "../engine/words/checked.js";
-import { Violation, type Counterexample, type Limits, type Mode, type Program, type ScheduleStep, type Verdict } from "./program.js";
+import {
+  Violation,
+  type Counterexample,
+  type Limits,
+  type Mode,
+  type Program,
+  type ScheduleStep,
+  type Verdict,
+} from "./program.js";
 import { TrackedMemory } from "./tracked-memory.js";
 
 /** Accesses in one execution beyond which nothing is followed: the explorer recurses once for each. */
@@ -102,7 +110,11 @@ class Explorer {
       if (out.result !== undefined) this.#results[t] = out.result;
     } catch (error) {
       if (error instanceof NotRepeatable) throw error;
-      return this.#found(`${thread.name} failed: ${error instanceof Error ? error.message : String(error)}`, null, t);
+      return this.#found(
+        `${thread.name} failed: ${error instanceof Error ? error.message : String(error)}`,
+        null,
+        t,
+      );
     }
     if (made === null) return true;
     this.#logs[t].push(made);
@@ -145,8 +157,10 @@ class Explorer {
     if (this.#stopped) return true;
     if ((this.#steps & 1023) === 0 && this.#interrupted()) this.#stopped = true;
     if (this.#steps >= this.#limits.steps) this.#bound = `${this.#limits.steps} steps made`;
-    else if (this.#states >= this.#limits.states) this.#bound = `${this.#limits.states} states visited`;
-    else if (this.#path.length >= this.#limits.length) this.#bound = `an execution of ${this.#limits.length} accesses`;
+    else if (this.#states >= this.#limits.states)
+      this.#bound = `${this.#limits.states} states visited`;
+    else if (this.#path.length >= this.#limits.length)
+      this.#bound = `an execution of ${this.#limits.length} accesses`;
     else return this.#stopped || (this.#best !== null && this.#path.length >= this.#best.length);
     return true;
   }
@@ -164,12 +178,17 @@ class Explorer {
   }
 
   #mayRun(next: Access): boolean {
-    return next.kind !== "await32" || this.#program.words.memory.load32(next.ref, next.off) === next.value;
+    return (
+      next.kind !== "await32" ||
+      this.#program.words.memory.load32(next.ref, next.off) === next.value
+    );
   }
 
   /** Nobody may run: all have ended, or those who have not wait for each other. */
   #end(): bigint {
-    const waiting = this.#next.flatMap((next, t) => (next === null ? [] : [this.#program.threads[t].name]));
+    const waiting = this.#next.flatMap((next, t) =>
+      next === null ? [] : [this.#program.threads[t].name],
+    );
     if (waiting.length > 0) this.#found(`deadlock: ${waiting.join(", ")} wait forever`, null, 0);
     else {
       const rule = this.#program.finalCheck?.(this.#results) ?? null;
@@ -206,7 +225,11 @@ class Explorer {
     this.#steps++;
     let executions = 1n;
     if (!this.#memory.holds(next)) {
-      this.#found(`${this.#program.threads[t].name} ${next.kind} outside of memory, at ${next.ref}+${next.off}`, null, t);
+      this.#found(
+        `${this.#program.threads[t].name} ${next.kind} outside of memory, at ${next.ref}+${next.off}`,
+        null,
+        t,
+      );
     } else {
       const mark = this.#memory.before(next);
       const fine = this.#advance(t, 1);
@@ -260,7 +283,13 @@ class Explorer {
   /** One access of the counterexample; the last one may end in the failure that was found. */
   #replayed(t: number, log: readonly Logged[], next: Access): Logged {
     try {
-      return this.#program.words.resume(this.#program.threads[t].run, log, 1).made ?? { access: next, lo: 0, hi: 0 };
+      return (
+        this.#program.words.resume(this.#program.threads[t].run, log, 1).made ?? {
+          access: next,
+          lo: 0,
+          hi: 0,
+        }
+      );
     } catch (error) {
       if (error instanceof NotRepeatable) throw error;
       return { access: next, lo: 0, hi: 0 };

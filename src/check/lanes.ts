@@ -13,7 +13,8 @@ const COLUMNS = 80;
 /** A verdict in one line, with everything that bounds it. */
 export function formatVerdict(v: Verdict): string {
   const reason = v.reason === "" ? "" : ` (${v.reason})`;
-  const pages = v.pages.length === 0 ? "" : `, ${v.pages.length} page${v.pages.length === 1 ? "" : "s"}`;
+  const pages =
+    v.pages.length === 0 ? "" : `, ${v.pages.length} page${v.pages.length === 1 ? "" : "s"}`;
   const counts = `${v.states} states, ${v.ends} ends, ${v.executions} executions, ${v.steps} steps`;
   return `${v.kind}${reason}: ${v.threads.length} threads${pages}, ${counts}, ${v.mode}, ${v.model}`;
 }
@@ -40,7 +41,7 @@ interface Row {
 function fold(schedule: readonly ScheduleStep[]): Row[] {
   const meets = meetings(schedule);
   const rows: Row[] = [];
-  for (let i = 0; i < schedule.length; ) {
+  for (let i = 0; i < schedule.length;) {
     const { thread } = schedule[i];
     let end = i;
     while (end < schedule.length && schedule[end].thread === thread && !meets[end]) end++;
@@ -73,7 +74,9 @@ function meetings(schedule: readonly ScheduleStep[]): boolean[] {
 }
 
 const writes = ({ access, lo }: Logged): boolean =>
-  access.kind.startsWith("store") || access.kind === "add32" || (access.kind.startsWith("cas") && lo === 1);
+  access.kind.startsWith("store") ||
+  access.kind === "add32" ||
+  (access.kind.startsWith("cas") && lo === 1);
 
 const wordOf = ({ access }: Logged): number => access.ref * 2 + (access.off >> 3);
 

@@ -15,7 +15,13 @@
 import type { Design } from "../engine/design/presets.js";
 import { T_FILE, T_PGTABLE, T_SLAB } from "../engine/design/word/axis-types.js";
 import { Machine } from "../engine/machine.js";
-import { folioOf, putFolioRef, tryGetFolio, type FreeBlock, type LookupMutants } from "../engine/pages/lookup.js";
+import {
+  folioOf,
+  putFolioRef,
+  tryGetFolio,
+  type FreeBlock,
+  type LookupMutants,
+} from "../engine/pages/lookup.js";
 import { MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, PAGEBLOCK_PAGES } from "../engine/pages/zones.js";
 import { CheckedWords, type Logged } from "../engine/words/checked.js";
 import { PlainWords } from "../engine/words/plain.js";
@@ -61,9 +67,15 @@ interface Stage {
 }
 
 /** The program for one design, one reuse and what is left out; null where the design has no such reuse. */
-export function lookupProgram(design: Design, reuse: Reuse, faults: LookupFaults = {}): Program | null {
+export function lookupProgram(
+  design: Design,
+  reuse: Reuse,
+  faults: LookupFaults = {},
+): Program | null {
   let words = new CheckedWords(new PlainWords(bytes(0)));
-  const stage = stageFor(reuse, (high) => boot(design, high, (size) => (words = new CheckedWords(new PlainWords(size)))));
+  const stage = stageFor(reuse, (high) =>
+    boot(design, high, (size) => (words = new CheckedWords(new PlainWords(size)))),
+  );
   if (stage === null) return null;
   const { machine, page, head, driverTakesPage } = stage;
   const taken = driverTakesPage ? 2 : 1;
@@ -84,7 +96,11 @@ export function lookupProgram(design: Design, reuse: Reuse, faults: LookupFaults
 function boot(design: Design, high: number, makeWords: (size: Bytes) => CheckedWords): Machine {
   const zone = { node: 0, type: 1, start: 0, spanned: FRAMES, min: 0, low: 0, high: 0, reserve: 0 };
   const present = [{ start: 0, end: FRAMES }];
-  const machine = Machine.boot({ frames: FRAMES, zones: [zone], present, cpus: 2, pcp: [{ high, batch: 1 }] }, design, makeWords);
+  const machine = Machine.boot(
+    { frames: FRAMES, zones: [zone], present, cpus: 2, pcp: [{ high, batch: 1 }] },
+    design,
+    makeWords,
+  );
   machine.giveRange(0, FRAMES);
   machine.allocator.cpu = CPU_B;
   return machine;
@@ -106,11 +122,13 @@ function stageFor(reuse: Reuse, boot: (high: number) => Machine): Stage | null {
   }
   if (reuse === "descriptor-page" && !separate) return null;
   // Descriptors of page tables and slabs have a slab with room, as in a machine that has run for a while.
-  if (reuse !== "descriptor-page") for (const type of [T_PGTABLE, T_SLAB]) machine.freeTyped(machine.allocTyped(0, type));
+  if (reuse !== "descriptor-page")
+    for (const type of [T_PGTABLE, T_SLAB]) machine.freeTyped(machine.allocTyped(0, type));
   // The folio lies in an unmovable pageblock, so that its page may become what is not movable.
   machine.allocator.drainAll();
   const block = page - (page % PAGEBLOCK_PAGES);
-  if (machine.zones.migrateTypeOf(page) === MIGRATE_MOVABLE) machine.buddy.moveBlock(0, block, MIGRATE_MOVABLE, MIGRATE_UNMOVABLE);
+  if (machine.zones.migrateTypeOf(page) === MIGRATE_MOVABLE)
+    machine.buddy.moveBlock(0, block, MIGRATE_MOVABLE, MIGRATE_UNMOVABLE);
   sparePages(machine, MIGRATE_UNMOVABLE);
   return { machine, page, head: page, driverTakesPage: false };
 }
@@ -153,7 +171,8 @@ function lookUp({ machine, page }: Stage, faults: LookupFaults): number | Violat
   if (faults.putInSection === true) machine.rcu.readLock(CPU_A);
   const folio = tryGetFolio(machine, CPU_A, page, faults, free);
   if (folio !== 0) {
-    if (folioOf(machine, page) !== folio) return new Violation(`A holds a folio that page ${page} does not belong to`);
+    if (folioOf(machine, page) !== folio)
+      return new Violation(`A holds a folio that page ${page} does not belong to`);
     putFolioRef(machine, folio, free);
   }
   if (faults.putInSection === true) machine.rcu.readUnlock(CPU_A);
@@ -169,7 +188,10 @@ function freeAndReuse({ machine, head, driverTakesPage }: Stage, reuse: Reuse): 
   unlock(machine);
   lock(machine);
   if (driverTakesPage) machine.allocPages(0, MIGRATE_MOVABLE);
-  const pfn = reuse === "folio" ? machine.allocFolio(0, T_FILE) : machine.allocTyped(0, reuse === "slab" ? T_SLAB : T_PGTABLE);
+  const pfn =
+    reuse === "folio"
+      ? machine.allocFolio(0, T_FILE)
+      : machine.allocTyped(0, reuse === "slab" ? T_SLAB : T_PGTABLE);
   unlock(machine);
   return pfn < 0 ? new Violation(`B got no memory (${pfn})`) : pfn;
 }
@@ -177,10 +199,17 @@ function freeAndReuse({ machine, head, driverTakesPage }: Stage, reuse: Reuse): 
 /** A's reference count lands in memory that is no folio. */
 function typeConfusion(machine: Machine, { access, lo }: Logged): string | null {
   const { design, caches } = machine;
-  if (access.kind !== "cas32" || lo === 0 || access.ref === LOCK || access.ref < endOfPageArray(machine)) return null;
+  if (
+    access.kind !== "cas32" ||
+    lo === 0 ||
+    access.ref === LOCK ||
+    access.ref < endOfPageArray(machine)
+  )
+    return null;
   const cache = cacheOf(machine, access.ref);
   if (cache === design.cacheFor(T_FILE, 0)) return null;
-  if (cache < 0) return "type confusion: A took a reference in memory that holds no descriptors any more";
+  if (cache < 0)
+    return "type confusion: A took a reference in memory that holds no descriptors any more";
   return `type confusion: A took a reference in a descriptor of ${caches.specs[cache].name}`;
 }
 
@@ -196,9 +225,13 @@ function accountedFrames(machine: Machine): number {
 function finalState(machine: Machine, reuse: Reuse, pfn: number, balance: number): string | null {
   const { design, w } = machine;
   const wanted = reuse === "folio" ? T_FILE : reuse === "slab" ? T_SLAB : T_PGTABLE;
-  if (design.typeOf(pfn) !== wanted) return `page ${pfn} is of type ${design.typeOf(pfn)}, not ${wanted}`;
+  if (design.typeOf(pfn) !== wanted)
+    return `page ${pfn} is of type ${design.typeOf(pfn)}, not ${wanted}`;
   const count = w.load32(design.descriptorOf(pfn), design.folio.refcount);
-  if (reuse === "folio" && count !== 1) return `the folio of page ${pfn} has ${count} references, not 1`;
+  if (reuse === "folio" && count !== 1)
+    return `the folio of page ${pfn} has ${count} references, not 1`;
   const frames = accountedFrames(machine);
-  return frames === balance ? null : `${frames} frames are free or hold descriptors, not ${balance}`;
+  return frames === balance
+    ? null
+    : `${frames} frames are free or hold descriptors, not ${balance}`;
 }

@@ -13,7 +13,10 @@ import { CACHE_SHIFT } from "../engine/design/word/axis.js";
 import type { Ref } from "../units.js";
 
 /** Names words of the machine; `extra` names single places that are no part of it. */
-export function namerOf(machine: Machine, extra: ReadonlyMap<Ref, string>): (access: Access) => string {
+export function namerOf(
+  machine: Machine,
+  extra: ReadonlyMap<Ref, string>,
+): (access: Access) => string {
   return ({ ref, off }) =>
     extra.get(ref) ??
     inPageArray(machine, ref, off) ??
@@ -69,7 +72,9 @@ function inHeap(machine: Machine, ref: Ref, off: number): string | null {
 
 /** Field of a struct that a byte lies in; overlays are all named. */
 function fieldAt(struct: string, byte: number): string {
-  const table: StructTable | undefined = Object.entries(STRUCTS).find(([name]) => name === struct)?.[1];
+  const table: StructTable | undefined = Object.entries(STRUCTS).find(
+    ([name]) => name === struct,
+  )?.[1];
   const fields = table?.fields.filter((f) => byte >= f.offset && byte < f.offset + f.width) ?? [];
   return fields.length === 0 ? `+${byte}` : fields.map((f) => f.name).join("|");
 }

@@ -12,7 +12,8 @@ import type { Access } from "../engine/words/checked.js";
 /** Index of an access's first word. */
 const indexOf = (access: Access): number => (access.ref << 2) + (access.off >> 2);
 const widthOf = (access: Access): number => (access.kind.endsWith("64") ? 2 : 1);
-const mayWrite = (access: Access): boolean => !(access.kind.startsWith("load") || access.kind === "await32");
+const mayWrite = (access: Access): boolean =>
+  !(access.kind.startsWith("load") || access.kind === "await32");
 
 export class TrackedMemory {
   readonly mem: Int32Array;
@@ -93,7 +94,8 @@ export class TrackedMemory {
   /** Whether memory now differs from the start in exactly these words. */
   equals(pairs: Int32Array): boolean {
     if (pairs.length !== this.differing * 2) return false;
-    for (let at = 0; at < pairs.length; at += 2) if (this.mem[pairs[at]] !== pairs[at + 1]) return false;
+    for (let at = 0; at < pairs.length; at += 2)
+      if (this.mem[pairs[at]] !== pairs[at + 1]) return false;
     return true;
   }
 }

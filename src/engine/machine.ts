@@ -25,7 +25,12 @@ import {
 } from "./layout/generated/offsets.js";
 import { createWord, DesignError, WORD_BYTES, type Design } from "./design/presets.js";
 import type { PageDesign } from "./design/word/axis.js";
-import { isFolioType, MISC_RESERVED, MISC_UNKNOWN, type PageType } from "./design/word/axis-types.js";
+import {
+  isFolioType,
+  MISC_RESERVED,
+  MISC_UNKNOWN,
+  type PageType,
+} from "./design/word/axis-types.js";
 import { RuleViolation } from "./errors.js";
 import { ALLOC_LOW, EINVAL, ENOMEM, PageAllocator } from "./pages/allocator.js";
 import { ArenaHeap, ArenaPlan } from "./pages/arena.js";
@@ -50,7 +55,11 @@ export interface MachineConfig {
   readonly frames: number;
   readonly zones: readonly ZoneConfig[];
   /** Which node owns which frames, where spans of zones overlap. */
-  readonly owners?: readonly { readonly start: number; readonly end: number; readonly node: number }[];
+  readonly owners?: readonly {
+    readonly start: number;
+    readonly end: number;
+    readonly node: number;
+  }[];
   /** Stretches that have a page array: whole sections. */
   readonly present: readonly { readonly start: number; readonly end: number }[];
   readonly cpus: number;
@@ -89,7 +98,11 @@ export class Machine {
    * Boots a machine. `makeWords` is given the size of the arena; plain words by
    * default. Throws DesignError where the machine is beyond the design's reach.
    */
-  static boot(config: MachineConfig, choice: Design, makeWords: (size: Bytes) => Words = (n) => new PlainWords(n)): Machine {
+  static boot(
+    config: MachineConfig,
+    choice: Design,
+    makeWords: (size: Bytes) => Words = (n) => new PlainWords(n),
+  ): Machine {
     return new Machine(config, choice, makeWords);
   }
 
@@ -100,7 +113,8 @@ export class Machine {
     const blocks = Math.ceil(config.frames / PAGEBLOCK_PAGES);
     this.pageSize = config.pageSize ?? PAGE_SIZE;
     const refsPerPage = this.pageSize / 16;
-    const heapPages = Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / this.pageSize) + 1024;
+    const heapPages =
+      Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / this.pageSize) + 1024;
 
     const plan = new ArenaPlan(refsPerPage);
     const globals = plan.take(GLOBALS_SIZE);
@@ -108,7 +122,9 @@ export class Machine {
     const anonVma = plan.take(128);
     const rcu = plan.take(Rcu.bytes(config.cpus));
     const zoneRefs = Int32Array.from(config.zones, () => plan.take(ZONE_SIZE));
-    const pcpRefs = Int32Array.from({ length: config.zones.length * config.cpus }, () => plan.take(PCP_SIZE));
+    const pcpRefs = Int32Array.from({ length: config.zones.length * config.cpus }, () =>
+      plan.take(PCP_SIZE),
+    );
     const caches = plan.take(DescriptorCaches.bytes(CACHES_MAX));
     const blockBits = plan.take(Math.ceil(blocks / 8) * 4);
     const zoneTable = cost.pageblock > 0 ? plan.take(blocks * cost.pageblock) : (0 as Ref);
@@ -118,14 +134,36 @@ export class Machine {
 
     const w = makeWords(bytes((heapFirst + heapPages) * this.pageSize));
     this.w = w;
-    this.zones = new Zones(w, config.zones, zoneRuns(config.zones, config.frames, config.owners), zoneTable, blockBits);
-    this.design = createWord(choice, { w, base: pageArray, frames: config.frames, zones: this.zones, addressSpace, anonVma, globals });
+    this.zones = new Zones(
+      w,
+      config.zones,
+      zoneRuns(config.zones, config.frames, config.owners),
+      zoneTable,
+      blockBits,
+    );
+    this.design = createWord(choice, {
+      w,
+      base: pageArray,
+      frames: config.frames,
+      zones: this.zones,
+      addressSpace,
+      anonVma,
+      globals,
+    });
     this.#refuseBeyondReach();
     this.buddy = new Buddy(w, this.design, this.zones, zoneRefs);
     this.allocator = new PageAllocator(this.buddy, pcpRefs, config.cpus);
     this.rcu = new Rcu(w, rcu, config.cpus);
     this.heap = new ArenaHeap(w, heapTable, heapFirst, heapFirst + heapPages, refsPerPage);
-    this.caches = new DescriptorCaches(w, this.design, this.allocator, this.heap, this.rcu, caches, choice.freePointer);
+    this.caches = new DescriptorCaches(
+      w,
+      this.design,
+      this.allocator,
+      this.heap,
+      this.rcu,
+      caches,
+      choice.freePointer,
+    );
     const present = config.present.reduce((sum, p) => sum + p.end - p.start, 0);
     this.pageArrayBytes = bytes(present * cost.page);
     this.zoneTableBytes = bytes(Math.ceil(present / PAGEBLOCK_PAGES) * cost.pageblock);
@@ -134,7 +172,10 @@ export class Machine {
   }
 
   #refuseBeyondReach(): void {
-    if (this.config.frames > 2 ** 31) throw new DesignError(`frame numbers end at 2^31 (8 TiB); this machine has ${this.config.frames} frames`);
+    if (this.config.frames > 2 ** 31)
+      throw new DesignError(
+        `frame numbers end at 2^31 (8 TiB); this machine has ${this.config.frames} frames`,
+      );
     for (const z of this.config.zones) {
       if (z.spanned <= this.design.reach) continue;
       throw new DesignError(
@@ -176,9 +217,10 @@ export class Machine {
   giveRange(start: number, end: number): void {
     for (const run of this.zones.runs) {
       const last = Math.min(end, run.end);
-      for (let pfn = Math.max(start, run.start); pfn < last; ) {
+      for (let pfn = Math.max(start, run.start); pfn < last;) {
         let order = 0;
-        while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && pfn + 2 ** (order + 1) <= last) order++;
+        while (order < MAX_ORDER && pfn % 2 ** (order + 1) === 0 && pfn + 2 ** (order + 1) <= last)
+          order++;
         this.buddy.giveLarge(run.zone, pfn, order, true);
         pfn += 2 ** order;
       }
@@ -190,7 +232,13 @@ export class Machine {
     for (const run of this.zones.runs) {
       const [from, to] = [Math.max(start, run.start), Math.min(end, run.end)];
       if (from >= to) continue;
-      this.design.bindRun(from, to - from, { ...BLANK_IMAGE, subtype: MISC_RESERVED, zone: run.zone }, 0 as Ref, 0);
+      this.design.bindRun(
+        from,
+        to - from,
+        { ...BLANK_IMAGE, subtype: MISC_RESERVED, zone: run.zone },
+        0 as Ref,
+        0,
+      );
     }
   }
 
@@ -226,7 +274,8 @@ export class Machine {
    * ENOMEM, or EINVAL for a type that it cannot, with nothing changed.
    */
   allocTyped(order: number, type: PageType): number {
-    if (isFolioType(type)) throw new RuleViolation("folios are allocated with allocFolio", -1, `type ${type}`);
+    if (isFolioType(type))
+      throw new RuleViolation("folios are allocated with allocFolio", -1, `type ${type}`);
     return this.#allocDescribed(order, type, MIGRATE_UNMOVABLE);
   }
 
@@ -256,7 +305,8 @@ export class Machine {
 
   /** folio_put: the last reference frees the folio, its descriptor and its pages. */
   putFolio(pfn: number): void {
-    if (this.w.add32(this.design.descriptorOf(pfn), this.design.folio.refcount, -1) === 0) this.freeTyped(pfn);
+    if (this.w.add32(this.design.descriptorOf(pfn), this.design.folio.refcount, -1) === 0)
+      this.freeTyped(pfn);
   }
 
   /** Frees a described block, any page of which is given: words first, then the descriptor, then the pages. Allocates nothing. */

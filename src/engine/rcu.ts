@@ -47,7 +47,8 @@ export class Rcu {
 
   /** No CPU is in a read section now. */
   isQuiet(): boolean {
-    for (let cpu = 0; cpu < this.cpus; cpu++) if (this.w.load32(this.#word(cpu), 0) !== 0) return false;
+    for (let cpu = 0; cpu < this.cpus; cpu++)
+      if (this.w.load32(this.#word(cpu), 0) !== 0) return false;
     return true;
   }
 

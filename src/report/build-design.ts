@@ -22,7 +22,11 @@ import type { Arithmetic, DescriptorRow, DesignRow } from "./model.js";
 /** What one design contributes; `change` waits for today's total. */
 export interface DesignResult {
   readonly row: Omit<DesignRow, "change">;
-  readonly perOrder: readonly { readonly order: number; readonly design: number; readonly base: number }[];
+  readonly perOrder: readonly {
+    readonly order: number;
+    readonly design: number;
+    readonly base: number;
+  }[];
   readonly arithmetic: readonly Arithmetic[];
 }
 
@@ -46,12 +50,16 @@ export function buildDesign(
   const { machine } = populated;
   const usage = machine.caches.usage().filter((u) => u.slabs > 0);
   const descriptors = descriptorRows(machine, usage);
-  const total = descriptors.reduce((sum, d) => sum + d.bytes + d.waste, machine.pageArrayBytes as number);
+  const total = descriptors.reduce(
+    (sum, d) => sum + d.bytes + d.waste,
+    machine.pageArrayBytes as number,
+  );
   const from = metadataFrames(populated);
   const check = verify ? compare(populated, snapshot, classification) : null;
   const row = {
     design: machine.choice.name,
-    summary: descriptors.length === 0 ? machine.design.summary : `${machine.design.summary} + descriptors`,
+    summary:
+      descriptors.length === 0 ? machine.design.summary : `${machine.design.summary} + descriptors`,
     pageArray: machine.pageArrayBytes,
     descriptors,
     total,
@@ -60,7 +68,12 @@ export function buildDesign(
     band: band(machine, usage, total),
     metadataFrames: { total: from.reduce((sum, f) => sum + f.frames, 0), from },
     lost: check?.lost ?? [],
-    verify: check && { compared: check.compared, leftOut: check.leftOut, differences: check.differences, first: check.first },
+    verify: check && {
+      compared: check.compared,
+      leftOut: check.leftOut,
+      differences: check.differences,
+      first: check.first,
+    },
   };
   return { row, perOrder: perOrder(machine), arithmetic: arithmetic(machine, usage, row) };
 }
@@ -83,7 +96,8 @@ function descriptorRows(machine: Machine, usage: readonly CacheUsage[]): Descrip
       bytes: machine.zoneTableBytes,
       waste: 0,
       assumed: false,
-      source: "one byte per pageblock: rebuilds node and zone of pages whose word has no room for them",
+      source:
+        "one byte per pageblock: rebuilds node and zone of pages whose word has no room for them",
     });
   }
   return rows;
@@ -103,7 +117,9 @@ function estimate(
   if (objects === 0) return null;
   const fill = like.reduce((sum, s) => sum + s.activeObjects, 0) / objects;
   const packed = descriptors.filter((d) => d.waste > 0 || d.size > 1);
-  const tables = descriptors.filter((d) => !packed.includes(d)).reduce((sum, d) => sum + d.bytes, 0);
+  const tables = descriptors
+    .filter((d) => !packed.includes(d))
+    .reduce((sum, d) => sum + d.bytes, 0);
   const slabs = packed.reduce((sum, d) => sum + d.bytes + d.waste, 0);
   const total = pageArray + tables + Math.ceil(slabs / fill / 4096) * 4096;
   const basis = `${like.length} caches of 32-256 byte objects in slabinfo, ${formatCount(objects)} objects`;
@@ -118,7 +134,10 @@ function band(machine: Machine, usage: readonly CacheUsage[], total: number): De
     let sum = total;
     for (const u of assumed) {
       // A large folio has what a small one has and 48 bytes more.
-      const one = objectSize(size + (u.name.startsWith("large") ? 48 : 0), machine.choice.freePointer);
+      const one = objectSize(
+        size + (u.name.startsWith("large") ? 48 : 0),
+        machine.choice.freePointer,
+      );
       const slabs = Math.ceil(u.objects / Math.floor(machine.pageSize / one));
       sum += (slabs - u.slabs) * machine.pageSize;
     }
@@ -133,11 +152,19 @@ function perOrder(machine: Machine): DesignResult["perOrder"] {
     const descriptor = cache < 0 ? 0 : machine.caches.stride[cache] * 16;
     const small = machine.design.cacheFor(T_FILE, 0);
     const words = machine.design.pageBytes * 2 ** order;
-    return { order, design: words + descriptor, base: words + (small < 0 ? 0 : machine.caches.stride[small] * 16) };
+    return {
+      order,
+      design: words + descriptor,
+      base: words + (small < 0 ? 0 : machine.caches.stride[small] * 16),
+    };
   });
 }
 
-function arithmetic(machine: Machine, usage: readonly CacheUsage[], row: DesignResult["row"]): Arithmetic[] {
+function arithmetic(
+  machine: Machine,
+  usage: readonly CacheUsage[],
+  row: DesignResult["row"],
+): Arithmetic[] {
   const { design } = row;
   const frames = machine.config.present.reduce((sum, p) => sum + p.end - p.start, 0);
   const lines: Arithmetic[] = [
@@ -169,7 +196,13 @@ function arithmetic(machine: Machine, usage: readonly CacheUsage[], row: DesignR
     });
   }
   const parts = [row.pageArray, ...row.descriptors.map((d) => d.bytes + d.waste)];
-  lines.push({ figure: `${design} total`, value: row.total, unit: "bytes", sum: parts.map(formatCount).join(" + "), source: "freshly packed: a lower bound" });
+  lines.push({
+    figure: `${design} total`,
+    value: row.total,
+    unit: "bytes",
+    sum: parts.map(formatCount).join(" + "),
+    source: "freshly packed: a lower bound",
+  });
   lines.push({
     figure: `${design} share of RAM`,
     value: row.shareOfRam,

@@ -23,14 +23,25 @@ const TODAY = parseDesign("today").name;
 export async function inspect(snapshot: Snapshot, request: InspectRequest): Promise<InspectReport> {
   const names = request.designs.map((name) => parseDesign(name).name);
   if (request.verify && request.whatIf.length > 0) {
-    throw new InputError({ file: "--verify" }, "compares with what was read, which a what-if changes", "give one of them");
+    throw new InputError(
+      { file: "--verify" },
+      "compares with what was read, which a what-if changes",
+      "give one of them",
+    );
   }
   const source = { snapshot, classification: classify(snapshot) };
   const { snapshot: machine, classification } = applyWhatIfs(source, request.whatIf);
   const base = kindsReport(machine, classification, null);
   const ram = base.machine.ram;
   const wanted = names.includes(TODAY) ? names : [TODAY, ...names];
-  const tasks = wanted.map((design): DesignTask => ({ what: "design", snapshot: machine, classification, design, ram, verify: request.verify }));
+  const tasks = wanted.map((design): DesignTask => ({
+    what: "design",
+    snapshot: machine,
+    classification,
+    design,
+    ram,
+    verify: request.verify,
+  }));
   const done = await runTasks(tasks, (result) => request.onDesign?.({ ...result.row, change: 0 }));
   const results = new Map(wanted.map((name, i) => [name, done[i]]));
   const today = results.get(TODAY);
@@ -41,7 +52,9 @@ export async function inspect(snapshot: Snapshot, request: InspectRequest): Prom
     machine: { ...base.machine, whatIf: request.whatIf },
     ...(request.whatIf.length > 0 && { reconciliation: [], notes: machine.notes }),
     designs: rows,
-    breakEven: names.filter((name) => name !== TODAY).map((name) => breakEven(name, results.get(name), today)),
+    breakEven: names
+      .filter((name) => name !== TODAY)
+      .map((name) => breakEven(name, results.get(name), today)),
     arithmetic: names.flatMap((name) => results.get(name)?.arithmetic ?? []),
   };
 }
@@ -51,9 +64,21 @@ function withChange(result: DesignResult | undefined, today: DesignResult): Desi
   return { ...result.row, change: result.row.total - today.row.total };
 }
 
-function breakEven(design: string, result: DesignResult | undefined, today: DesignResult): InspectReport["breakEven"][number] {
-  const rows = (result?.perOrder ?? []).map((row, i) => ({ ...row, today: today.perOrder[i].design }));
+function breakEven(
+  design: string,
+  result: DesignResult | undefined,
+  today: DesignResult,
+): InspectReport["breakEven"][number] {
+  const rows = (result?.perOrder ?? []).map((row, i) => ({
+    ...row,
+    today: today.perOrder[i].design,
+  }));
   const order = rows.find((row) => row.design < row.today)?.order ?? null;
   const orderAtBase = rows.find((row) => row.base < row.today)?.order ?? null;
-  return { design, order, orderAtBase, perOrder: rows.map(({ base: _, ...row }) => row) };
+  return {
+    design,
+    order,
+    orderAtBase,
+    perOrder: rows.map((row) => ({ order: row.order, today: row.today, design: row.design })),
+  };
 }

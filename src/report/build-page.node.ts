@@ -11,9 +11,19 @@ import { factsOfPage } from "./facts-of-page.js";
 import { runTasks } from "./run-tasks.node.js";
 
 /** Builds the report of one page. Throws InputError for a frame beyond the source. */
-export async function buildPage(snapshot: Snapshot, pfn: number, designs: readonly string[]): Promise<PageReport> {
+export async function buildPage(
+  snapshot: Snapshot,
+  pfn: number,
+  designs: readonly string[],
+): Promise<PageReport> {
   const classification = classify(snapshot);
   const facts = factsOfPage(snapshot, classification, pfn);
-  const tasks = designs.map((name): PageTask => ({ what: "page", snapshot, classification, design: parseDesign(name).name, pfn }));
+  const tasks = designs.map((name): PageTask => ({
+    what: "page",
+    snapshot,
+    classification,
+    design: parseDesign(name).name,
+    pfn,
+  }));
   return { ...facts, designs: await runTasks(tasks, () => {}) };
 }

@@ -33,7 +33,14 @@ export interface MachineRow {
   readonly frames: number;
   readonly pageSize: number;
   readonly nodes: number;
-  readonly zones: readonly { readonly node: number; readonly name: string; readonly start: number; readonly spanned: number; readonly present: number; readonly managed: number }[];
+  readonly zones: readonly {
+    readonly node: number;
+    readonly name: string;
+    readonly start: number;
+    readonly spanned: number;
+    readonly present: number;
+    readonly managed: number;
+  }[];
   /** What-ifs that were applied, as typed. */
   readonly whatIf: readonly string[];
   /** Seconds it took to read the source; null where it was not read now. */
@@ -61,13 +68,21 @@ export interface DesignRow {
   readonly total: number;
   readonly shareOfRam: number;
   /** The same with the fill ratios of like caches in slabinfo; null without slabinfo. */
-  readonly estimated: { readonly total: number; readonly shareOfRam: number; readonly fill: number; readonly basis: string } | null;
+  readonly estimated: {
+    readonly total: number;
+    readonly shareOfRam: number;
+    readonly fill: number;
+    readonly basis: string;
+  } | null;
   /** Totals when every assumed size is 64, 80, 96, 128; null where nothing is assumed. */
   readonly band: readonly { readonly size: number; readonly total: number }[] | null;
   /** total − today's total. */
   readonly change: number;
   /** Frames that hold metadata in the simulated machine, by the kind they were in the source. */
-  readonly metadataFrames: { readonly total: number; readonly from: readonly { readonly kind: Kind; readonly frames: number }[] };
+  readonly metadataFrames: {
+    readonly total: number;
+    readonly from: readonly { readonly kind: Kind; readonly frames: number }[];
+  };
   /** Bits of the source that the design has no place for. */
   readonly lost: readonly { readonly bit: string; readonly frames: number; readonly why: string }[];
   /** The `--verify` result; null where it was not asked for. */
@@ -97,7 +112,11 @@ export interface BreakEvenRow {
    */
   readonly orderAtBase: number | null;
   /** Bytes of one folio of each order: its page words and its descriptor. */
-  readonly perOrder: readonly { readonly order: number; readonly today: number; readonly design: number }[];
+  readonly perOrder: readonly {
+    readonly order: number;
+    readonly today: number;
+    readonly design: number;
+  }[];
 }
 
 export interface VerifyRow {
@@ -105,7 +124,12 @@ export interface VerifyRow {
   /** Frames left out, and why (metadata, torn). */
   readonly leftOut: readonly { readonly why: string; readonly frames: number }[];
   readonly differences: number;
-  readonly first: readonly { readonly pfn: number; readonly file: string; readonly expected: string; readonly got: string }[];
+  readonly first: readonly {
+    readonly pfn: number;
+    readonly file: string;
+    readonly expected: string;
+    readonly got: string;
+  }[];
 }
 
 export interface ReconciliationRow {

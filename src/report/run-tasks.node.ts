@@ -13,7 +13,10 @@ import { perform, type Answer, type Result, type Task } from "./tasks.js";
 const WORKER = fileURLToPath(new URL("./task-worker.node.js", import.meta.url));
 
 /** Throws InputError where the engine refuses a task: a design or a machine that cannot be. */
-export async function runTasks<T extends Task>(tasks: readonly T[], onDone: (result: Result<T>) => void): Promise<Result<T>[]> {
+export async function runTasks<T extends Task>(
+  tasks: readonly T[],
+  onDone: (result: Result<T>) => void,
+): Promise<Result<T>[]> {
   const results: Result<T>[] = [];
   let next = 0;
   const lane = async (): Promise<void> => {
@@ -29,7 +32,11 @@ export async function runTasks<T extends Task>(tasks: readonly T[], onDone: (res
 function take<R>(task: Task, answer: Answer<R>): R {
   if ("result" in answer) return answer.result;
   if ("broken" in answer) throw new Error(answer.broken);
-  throw new InputError({ file: task.snapshot.label }, `${task.design}: ${answer.refused}`, "choose another design or a smaller change");
+  throw new InputError(
+    { file: task.snapshot.label },
+    `${task.design}: ${answer.refused}`,
+    "choose another design or a smaller change",
+  );
 }
 
 /** In a worker where there is one to start, else in this thread. */
@@ -39,6 +46,8 @@ function start(task: Task): Promise<unknown> {
     const thread = new Worker(WORKER, { workerData: task });
     thread.once("message", resolve);
     thread.once("error", reject);
-    thread.once("exit", (code) => reject(new Error(`the worker of ${task.design} ended with code ${code}`)));
+    thread.once("exit", (code) =>
+      reject(new Error(`the worker of ${task.design} ended with code ${code}`)),
+    );
   });
 }

@@ -29,7 +29,10 @@ export type Task = DesignTask | PageTask;
 export type Result<T extends Task> = T extends DesignTask ? DesignResult : PageInDesign;
 
 /** A result, a refusal of the engine (bad input), or a bug. */
-export type Answer<R> = { readonly result: R } | { readonly refused: string } | { readonly broken: string };
+export type Answer<R> =
+  | { readonly result: R }
+  | { readonly refused: string }
+  | { readonly broken: string };
 
 /** Does a task and catches what the engine refuses. */
 export function perform(task: Task): Answer<DesignResult | PageInDesign> {
@@ -43,6 +46,7 @@ export function perform(task: Task): Answer<DesignResult | PageInDesign> {
 }
 
 function build(task: Task): DesignResult | PageInDesign {
-  if (task.what === "page") return pageInDesign(task.snapshot, task.classification, task.design, task.pfn);
+  if (task.what === "page")
+    return pageInDesign(task.snapshot, task.classification, task.design, task.pfn);
   return buildDesign(task.snapshot, task.classification, task.design, task.ram, task.verify);
 }

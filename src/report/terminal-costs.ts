@@ -145,7 +145,9 @@ function atBase(curves: InspectReport["breakEven"]): string[] {
   const other = curves.filter((curve) => curve.orderAtBase !== curve.order);
   if (other.length === 0) return [];
   const froms = other.map((curve) => `${curve.design} from ${curve.orderAtBase ?? NONE}`);
-  return wrap(`with struct folio as published and nothing appended for large ones: ${froms.join(", ")}`);
+  return wrap(
+    `with struct folio as published and nothing appended for large ones: ${froms.join(", ")}`,
+  );
 }
 
 /** What each design has no place for, the round trip, and (if asked) where metadata lies. */

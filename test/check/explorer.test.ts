@@ -20,10 +20,16 @@ const program = (
 ): Program => {
   const words = new CheckedWords(new PlainWords(bytes(1024)));
   const threads = make(words).map((run, i) => ({ name: `thread ${i}`, run }));
-  return { words, threads, pages: [], ...(finalCheck && { finalCheck: (r) => finalCheck(words, r) }) };
+  return {
+    words,
+    threads,
+    pages: [],
+    ...(finalCheck && { finalCheck: (r) => finalCheck(words, r) }),
+  };
 };
 
-const times = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i));
+const times = <T>(n: number, make: (i: number) => T): T[] =>
+  Array.from({ length: n }, (_, i) => make(i));
 const factorial = (n: number): bigint => (n < 2 ? 1n : BigInt(n) * factorial(n - 1));
 
 /** Threads that make `lengths[i]` loads each of a word of their own. */
@@ -47,10 +53,7 @@ const inc = (n: number): Program =>
   );
 /** readers: one thread writes, N read. */
 const readers = (n: number): Program =>
-  program((w) => [
-    () => (w.store32(X, 0, 1), 0),
-    ...times(n, () => () => w.load32(X, 0)),
-  ]);
+  program((w) => [() => (w.store32(X, 0, 1), 0), ...times(n, () => () => w.load32(X, 0))]);
 /** lastzero: N threads set word i to word i − 1 plus one, one more looks backwards for the last word that is still zero. */
 const lastzero = (n: number): Program =>
   program((w) => [
@@ -78,7 +81,9 @@ describe("every execution is enumerated, once", () => {
   });
 
   it("three threads of 2, 3 and 2 accesses have 7!/(2!3!2!)", () => {
-    expect(explore(straight([2, 3, 2]), { mode: "naive" }).executions).toBe(factorial(7) / (2n * 6n * 2n));
+    expect(explore(straight([2, 3, 2]), { mode: "naive" }).executions).toBe(
+      factorial(7) / (2n * 6n * 2n),
+    );
   });
 
   it.each([2, 3, 4, 5, 6])("ainc(%i) has N! executions, as GenMC's oracle says", (n) => {
@@ -97,24 +102,37 @@ describe("every execution is enumerated, once", () => {
   it.each([
     [2, 4],
     [8, 256],
-  ])("readers(%i) has (N+1)! interleavings, whose ends fall into GenMC's 2^N = %i", (n, classes) => {
-    const verdict = explore(readers(n));
-    expect(verdict.executions).toBe(factorial(n + 1));
-    expect(verdict.ends).toBe(classes);
-  });
+  ])(
+    "readers(%i) has (N+1)! interleavings, whose ends fall into GenMC's 2^N = %i",
+    (n, classes) => {
+      const verdict = explore(readers(n));
+      expect(verdict.executions).toBe(factorial(n + 1));
+      expect(verdict.ends).toBe(classes);
+    },
+  );
 
   // Published for 5, 10, 15: 64, 3328, 147456, which is (N + 3) × 2^(N − 2).
   it.each([
     [5, 64],
     [7, 320],
-  ])("lastzero(%i): what the threads read differs in %i ways, as in GenMC's oracle", (n, classes) => {
-    expect(explore(lastzero(n)).ends).toBe(classes);
-  });
+  ])(
+    "lastzero(%i): what the threads read differs in %i ways, as in GenMC's oracle",
+    (n, classes) => {
+      expect(explore(lastzero(n)).ends).toBe(classes);
+    },
+  );
 });
 
 describe("naive and merging agree", () => {
-  const access = fc.record({ kind: fc.constantFrom("load", "store", "add", "cas"), word: fc.nat(1), value: fc.nat(2) });
-  const random = fc.array(fc.array(access, { minLength: 1, maxLength: 3 }), { minLength: 2, maxLength: 3 });
+  const access = fc.record({
+    kind: fc.constantFrom("load", "store", "add", "cas"),
+    word: fc.nat(1),
+    value: fc.nat(2),
+  });
+  const random = fc.array(fc.array(access, { minLength: 1, maxLength: 3 }), {
+    minLength: 2,
+    maxLength: 3,
+  });
 
   it("on the executions of random programs, whose reads decide what follows", () => {
     fc.assert(
@@ -193,7 +211,9 @@ describe("what goes wrong is found", () => {
     const verdict = explore(p);
     expect(verdict.kind).toBe("complete");
     expect(verdict.counterexample).toBeNull();
-    expect(formatVerdict(verdict)).toMatch(/^complete: 3 threads, \d+ states, \d+ ends, \d+ executions, \d+ steps, merging, SC$/);
+    expect(formatVerdict(verdict)).toMatch(
+      /^complete: 3 threads, \d+ states, \d+ ends, \d+ executions, \d+ steps, merging, SC$/,
+    );
   });
 
   it("two threads that each wait for the other before they act", () => {
@@ -215,7 +235,10 @@ describe("what goes wrong is found", () => {
   });
 
   it("what a thread itself reports, throws, or touches outside of memory", () => {
-    const reports = program((w) => [() => (w.load32(X, 0) === 1 ? new Violation("saw 1") : 0), () => (w.store32(X, 0, 1), 0)]);
+    const reports = program((w) => [
+      () => (w.load32(X, 0) === 1 ? new Violation("saw 1") : 0),
+      () => (w.store32(X, 0, 1), 0),
+    ]);
     expect(explore(reports).reason).toBe("saw 1");
     const throws = program((w) => [
       () => {
@@ -225,7 +248,9 @@ describe("what goes wrong is found", () => {
       () => (w.store32(X, 0, 1), 0),
     ]);
     expect(explore(throws).reason).toBe("thread 0 failed: bad");
-    expect(explore(program((w) => [() => w.load32(ref(4096), 0)])).reason).toBe("thread 0 load32 outside of memory, at 4096+0");
+    expect(explore(program((w) => [() => w.load32(ref(4096), 0)])).reason).toBe(
+      "thread 0 load32 outside of memory, at 4096+0",
+    );
   });
 });
 
@@ -239,11 +264,17 @@ describe("a verdict says how far it reaches", () => {
   });
 
   it("a limit that is not reached changes nothing", () => {
-    expect(explore(straight([2, 2]), { limits: { length: 4 } })).toMatchObject({ kind: "complete", executions: 6n });
+    expect(explore(straight([2, 2]), { limits: { length: 4 } })).toMatchObject({
+      kind: "complete",
+      executions: 6n,
+    });
   });
 
   it("stopped when somebody interrupts", () => {
-    expect(explore(straight([4, 4]), { interrupted: () => true })).toMatchObject({ kind: "stopped", reason: "interrupted" });
+    expect(explore(straight([4, 4]), { interrupted: () => true })).toMatchObject({
+      kind: "stopped",
+      reason: "interrupted",
+    });
   });
 
   it("a spinning thread makes it bounded, never complete", () => {

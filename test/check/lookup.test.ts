@@ -32,7 +32,9 @@ function verdictOf(design: string, reuse: Reuse, faults: LookupFaults = {}): Ver
 
 /** Every combination of a design and a reuse that exists in it. */
 const CASES = DESIGNS.flatMap((design) =>
-  REUSES.filter((reuse) => reuse !== "descriptor-page" || TAGGED.includes(design)).map((reuse) => [design, reuse] as const),
+  REUSES.filter((reuse) => reuse !== "descriptor-page" || TAGGED.includes(design)).map(
+    (reuse) => [design, reuse] as const,
+  ),
 );
 const inCases = (designs: readonly string[], ...reuses: Reuse[]): (readonly [string, Reuse])[] =>
   CASES.filter(([design, reuse]) => designs.includes(design) && reuses.includes(reuse));
@@ -41,26 +43,41 @@ describe("the whole protocol holds under every interleaving", () => {
   it.each(CASES)("%s, reuse as %s", (design, reuse, ...rest) => {
     expect(rest).toEqual([]);
     const verdict = verdictOf(design, reuse);
-    expect(verdict).toMatchObject({ kind: "complete", reason: "", model: "SC", counterexample: null });
+    expect(verdict).toMatchObject({
+      kind: "complete",
+      reason: "",
+      model: "SC",
+      counterexample: null,
+    });
     // Lookups that got the folio, that found it dying, and that found another owner all occur.
     expect(verdict?.ends).toBeGreaterThan(5);
     expect(verdict?.executions).toBeGreaterThan(10n ** 7n);
     expect(verdict?.states).toBeLessThan(20_000);
   });
 
-  it.each(OVERLAY)("%s has no descriptor page to give back: counts lie in the page array, which stays", (design) => {
-    expect(verdictOf(design, "descriptor-page")).toBeNull();
-  });
+  it.each(OVERLAY)(
+    "%s has no descriptor page to give back: counts lie in the page array, which stays",
+    (design) => {
+      expect(verdictOf(design, "descriptor-page")).toBeNull();
+    },
+  );
 });
 
 describe("without the second read of the owner", () => {
-  const wrong = [...inCases(DESIGNS, "folio"), ...inCases(OVERLAY, "page-table"), ...inCases(["slot64"], "slab")];
+  const wrong = [
+    ...inCases(DESIGNS, "folio"),
+    ...inCases(OVERLAY, "page-table"),
+    ...inCases(["slot64"], "slab"),
+  ];
 
-  it.each(wrong)("%s, reuse as %s: a lookup holds what the page does not belong to", (design, reuse) => {
-    const verdict = verdictOf(design, reuse, { skipRecheck: true });
-    expect(verdict?.kind).toBe("stopped");
-    expect(verdict?.reason).toMatch(/^A holds a folio that page \d+ does not belong to$/);
-  });
+  it.each(wrong)(
+    "%s, reuse as %s: a lookup holds what the page does not belong to",
+    (design, reuse) => {
+      const verdict = verdictOf(design, reuse, { skipRecheck: true });
+      expect(verdict?.kind).toBe("stopped");
+      expect(verdict?.reason).toMatch(/^A holds a folio that page \d+ does not belong to$/);
+    },
+  );
 
   it.each(inCases(TAGGED, "page-table", "slab", "descriptor-page"))(
     "%s, reuse as %s: nothing goes wrong, the descriptor's count stays 0 until it is a folio's again",
@@ -77,8 +94,17 @@ describe("without the second read of the owner", () => {
     const verdict = verdictOf("memdesc8", "folio", { skipRecheck: true });
     if (verdict?.counterexample == null) throw new Error("no counterexample");
     const lines = formatCounterexample(verdict.counterexample, verdict.threads);
-    expect(Math.max(...lines.join("\n").split("\n").map((l) => l.length))).toBeLessThanOrEqual(80);
-    const told = verdict.counterexample.schedule.map((s) => `${"AB"[s.thread]} ${s.made.access.kind} ${s.place}`);
+    expect(
+      Math.max(
+        ...lines
+          .join("\n")
+          .split("\n")
+          .map((l) => l.length),
+      ),
+    ).toBeLessThanOrEqual(80);
+    const told = verdict.counterexample.schedule.map(
+      (s) => `${"AB"[s.thread]} ${s.made.access.kind} ${s.place}`,
+    );
     const at = (what: string): number => told.indexOf(what);
     const counted = told.lastIndexOf("B store32 folio#0 refcount");
     expect(at("A load64 page 512 memdesc")).toBeLessThan(at("B add32 folio#0 refcount"));
@@ -89,13 +115,21 @@ describe("without the second read of the owner", () => {
 });
 
 describe("without the read section", () => {
-  it.each(inCases(TAGGED, "descriptor-page"))("%s, reuse as %s: the count is taken in another type's memory", (design, reuse) => {
-    const verdict = verdictOf(design, reuse, { noReadSection: true });
-    expect(verdict?.kind).toBe("stopped");
-    expect(verdict?.reason).toBe("type confusion: A took a reference in a descriptor of page-table");
-  });
+  it.each(inCases(TAGGED, "descriptor-page"))(
+    "%s, reuse as %s: the count is taken in another type's memory",
+    (design, reuse) => {
+      const verdict = verdictOf(design, reuse, { noReadSection: true });
+      expect(verdict?.kind).toBe("stopped");
+      expect(verdict?.reason).toBe(
+        "type confusion: A took a reference in a descriptor of page-table",
+      );
+    },
+  );
 
-  it.each([...inCases(TAGGED, "folio", "page-table", "slab"), ...inCases(OVERLAY, "folio", "page-table", "slab")])(
+  it.each([
+    ...inCases(TAGGED, "folio", "page-table", "slab"),
+    ...inCases(OVERLAY, "folio", "page-table", "slab"),
+  ])(
     "%s, reuse as %s: nothing goes wrong while descriptors stay descriptors of their type",
     (design, reuse) => {
       expect(verdictOf(design, reuse, { noReadSection: true })?.kind).toBe("complete");
@@ -104,14 +138,20 @@ describe("without the read section", () => {
 });
 
 describe("other steps", () => {
-  it.each(CASES)("%s, reuse as %s: taking a reference on a count of zero goes wrong", (design, reuse) => {
-    expect(verdictOf(design, reuse, { getWithoutZeroCheck: true })?.kind).toBe("stopped");
-  });
+  it.each(CASES)(
+    "%s, reuse as %s: taking a reference on a count of zero goes wrong",
+    (design, reuse) => {
+      expect(verdictOf(design, reuse, { getWithoutZeroCheck: true })?.kind).toBe("stopped");
+    },
+  );
 
-  it.each(TAGGED)("%s: a put that may free, inside a read section, deadlocks with a grace period under the lock", (design) => {
-    const verdict = verdictOf(design, "descriptor-page", { putInSection: true });
-    expect(verdict?.reason).toBe("deadlock: A: lookup, B: free and reuse wait forever");
-  });
+  it.each(TAGGED)(
+    "%s: a put that may free, inside a read section, deadlocks with a grace period under the lock",
+    (design) => {
+      const verdict = verdictOf(design, "descriptor-page", { putInSection: true });
+      expect(verdict?.reason).toBe("deadlock: A: lookup, B: free and reuse wait forever");
+    },
+  );
 
   it("the verdict line says threads, pages, states, executions, memory model", () => {
     const verdict = verdictOf("memdesc8", "folio");
@@ -122,9 +162,18 @@ describe("other steps", () => {
 });
 
 /** A machine of one pageblock pair on plain or checked words. */
-function machineOf(design: string, words = (n: number): PlainWords | CheckedWords => new PlainWords(bytes(n))): Machine {
+function machineOf(
+  design: string,
+  words = (n: number): PlainWords | CheckedWords => new PlainWords(bytes(n)),
+): Machine {
   const zone = { node: 0, type: 1, start: 0, spanned: 1024, min: 0, low: 0, high: 0, reserve: 0 };
-  const config = { frames: 1024, zones: [zone], present: [{ start: 0, end: 1024 }], cpus: 2, pcp: [{ high: 500, batch: 1 }] };
+  const config = {
+    frames: 1024,
+    zones: [zone],
+    present: [{ start: 0, end: 1024 }],
+    cpus: 2,
+    pcp: [{ high: 500, batch: 1 }],
+  };
   const machine = Machine.boot(config, parseDesign(design), words);
   machine.giveRange(0, 1024);
   return machine;
@@ -144,7 +193,10 @@ describe("naive and merging agree on the engine's own lookup", () => {
       words,
       threads: [0, 1].map((cpu) => ({ name: `lookup on cpu ${cpu}`, run: run(cpu) })),
       pages: [page],
-      finalCheck: (folios) => (folios.every((f) => f === machine.design.descriptorOf(page)) ? null : "a lookup found nothing"),
+      finalCheck: (folios) =>
+        folios.every((f) => f === machine.design.descriptorOf(page))
+          ? null
+          : "a lookup found nothing",
     };
     const naive = explore(program, { mode: "naive" });
     const merging = explore(program);
@@ -157,21 +209,24 @@ describe("naive and merging agree on the engine's own lookup", () => {
 });
 
 describe.each(DESIGNS)("%s, one thread", (design) => {
-  it.each([0, 3])("a reference on any page of an order-%i folio is one on the folio, and the last put frees it", (order) => {
-    const machine = machineOf(design);
-    const head = machine.allocFolio(order, T_ANON);
-    const page = head + 2 ** order - 1;
-    const folio = tryGetFolio(machine, 0, page);
-    expect(folio).toBe(folioOf(machine, head));
-    expect(pfnOfFolio(machine, folio)).toBe(head);
-    expect(machine.w.load32(folio, machine.design.folio.refcount)).toBe(2);
-    machine.putFolio(head);
-    expect(folioOf(machine, page)).toBe(folio);
-    putFolioRef(machine, folio);
-    expect(folioOf(machine, page)).toBe(0);
-    expect(tryGetFolio(machine, 0, page)).toBe(0);
-    expect(machine.rcu.isQuiet()).toBe(true);
-  });
+  it.each([0, 3])(
+    "a reference on any page of an order-%i folio is one on the folio, and the last put frees it",
+    (order) => {
+      const machine = machineOf(design);
+      const head = machine.allocFolio(order, T_ANON);
+      const page = head + 2 ** order - 1;
+      const folio = tryGetFolio(machine, 0, page);
+      expect(folio).toBe(folioOf(machine, head));
+      expect(pfnOfFolio(machine, folio)).toBe(head);
+      expect(machine.w.load32(folio, machine.design.folio.refcount)).toBe(2);
+      machine.putFolio(head);
+      expect(folioOf(machine, page)).toBe(folio);
+      putFolioRef(machine, folio);
+      expect(folioOf(machine, page)).toBe(0);
+      expect(tryGetFolio(machine, 0, page)).toBe(0);
+      expect(machine.rcu.isQuiet()).toBe(true);
+    },
+  );
 
   it("a page that is no folio has none", () => {
     const machine = machineOf(design);

@@ -31,12 +31,25 @@ const zone = (type: number, start: number, end: number, over: Partial<ZoneOf> = 
 });
 
 /** A machine with nothing free yet. */
-function bare(frames: number, zones: readonly ZoneOf[] = [zone(2, 0, frames)], pcp = { high: 56, batch: 14 }): Machine {
-  const config = { frames, zones, present: [{ start: 0, end: frames }], cpus: 1, pcp: zones.map(() => pcp) };
+function bare(
+  frames: number,
+  zones: readonly ZoneOf[] = [zone(2, 0, frames)],
+  pcp = { high: 56, batch: 14 },
+): Machine {
+  const config = {
+    frames,
+    zones,
+    present: [{ start: 0, end: frames }],
+    cpus: 1,
+    pcp: zones.map(() => pcp),
+  };
   return Machine.boot(config, parseDesign("memdesc8"));
 }
 
-function booted(frames: number, ...rest: [(readonly ZoneOf[])?, { high: number; batch: number }?]): Machine {
+function booted(
+  frames: number,
+  ...rest: [(readonly ZoneOf[])?, { high: number; batch: number }?]
+): Machine {
   const m = bare(frames, ...rest);
   m.giveRange(0, frames);
   return m;
@@ -45,7 +58,8 @@ function booted(frames: number, ...rest: [(readonly ZoneOf[])?, { high: number; 
 /** The blocks of a free list from its head on. */
 function list(m: Machine, order: number, type: number, z = 0): number[] {
   const found: number[] = [];
-  for (let pfn = m.buddy.firstFree(z, order, type); pfn >= 0; pfn = m.design.nextOf(pfn)) found.push(pfn);
+  for (let pfn = m.buddy.firstFree(z, order, type); pfn >= 0; pfn = m.design.nextOf(pfn))
+    found.push(pfn);
   return found;
 }
 
@@ -149,27 +163,37 @@ describe("falling back to another type", () => {
     ["reclaimable", RECLAIMABLE, UNMOVABLE, MOVABLE],
   ];
 
-  test.each(TABLE)("%s falls back in the order of the kernel's table (fallbacks)", (_name, type, first, second) => {
-    const m = bare(4096);
-    m.zones.setMigrateType(512, second);
-    m.zones.setMigrateType(1536, first);
-    m.buddy.give(0, 512, 0, second);
-    m.buddy.give(0, 1536, 0, first);
-    expect(m.buddy.steal(0, 0, type)).toBe(1536);
-    expect(m.buddy.steal(0, 0, type)).toBe(512);
-  });
+  test.each(TABLE)(
+    "%s falls back in the order of the kernel's table (fallbacks)",
+    (_name, type, first, second) => {
+      const m = bare(4096);
+      m.zones.setMigrateType(512, second);
+      m.zones.setMigrateType(1536, first);
+      m.buddy.give(0, 512, 0, second);
+      m.buddy.give(0, 1536, 0, first);
+      expect(m.buddy.steal(0, 0, type)).toBe(1536);
+      expect(m.buddy.steal(0, 0, type)).toBe(512);
+    },
+  );
 
   test("the largest block is claimed, its pageblocks with it (__rmqueue_claim)", () => {
     const m = bare(4096);
     m.buddy.give(0, 2048, 9, MOVABLE);
     m.buddy.give(0, 1024, 10, MOVABLE);
     expect(m.buddy.take(0, 0, UNMOVABLE, false)).toBe(1024);
-    expect([1024, 1536, 2048].map((p) => m.zones.migrateTypeOf(p))).toEqual([UNMOVABLE, UNMOVABLE, MOVABLE]);
+    expect([1024, 1536, 2048].map((p) => m.zones.migrateTypeOf(p))).toEqual([
+      UNMOVABLE,
+      UNMOVABLE,
+      MOVABLE,
+    ]);
     expect(list(m, 9, UNMOVABLE)).toEqual([1536]);
   });
 
   test("half a pageblock free is enough to claim it, one page less is not (try_to_claim_block)", () => {
-    for (const [free, claimed] of [[256, true], [255, false]] as const) {
+    for (const [free, claimed] of [
+      [256, true],
+      [255, false],
+    ] as const) {
       const m = bare(1024);
       setBlockType(m, RECLAIMABLE);
       for (let pfn = 0; pfn < free; pfn++) m.buddy.give(0, pfn, 0, RECLAIMABLE);
@@ -197,7 +221,10 @@ describe("falling back to another type", () => {
   });
 
   test("small movable requests claim nothing below half the pageblock order (should_try_claim_block)", () => {
-    for (const [order, claimed] of [[3, false], [4, true]] as const) {
+    for (const [order, claimed] of [
+      [3, false],
+      [4, true],
+    ] as const) {
       const m = bare(1024);
       setBlockType(m, UNMOVABLE);
       m.buddy.give(0, 0, order, UNMOVABLE);
@@ -225,7 +252,11 @@ describe("falling back to another type", () => {
     m.buddy.give(0, 256, 8, UNMOVABLE);
     m.buddy.give(0, 0, 2, UNMOVABLE);
     expect(m.buddy.steal(0, 0, MOVABLE)).toBe(0);
-    expect([list(m, 0, UNMOVABLE), list(m, 1, UNMOVABLE), list(m, 0, MOVABLE)]).toEqual([[1], [2], []]);
+    expect([list(m, 0, UNMOVABLE), list(m, 1, UNMOVABLE), list(m, 0, MOVABLE)]).toEqual([
+      [1],
+      [2],
+      [],
+    ]);
   });
 
   test("without fragmenting, only whole pageblocks are claimed and nothing is stolen (ALLOC_NOFRAGMENT)", () => {
@@ -328,12 +359,16 @@ describe("per-CPU lists", () => {
 describe("zones", () => {
   const drained = (m: Machine, order: number, type: number): number[] => {
     const got: number[] = [];
-    for (let pfn = m.allocator.alloc(order, type); pfn >= 0; pfn = m.allocator.alloc(order, type)) got.push(pfn);
+    for (let pfn = m.allocator.alloc(order, type); pfn >= 0; pfn = m.allocator.alloc(order, type))
+      got.push(pfn);
     return got;
   };
 
   test("an allocation leaves the min watermark (zone_watermark_ok)", () => {
-    const m = booted(1024, [zone(2, 0, 1024, { min: 100, low: 125, high: 150 })], { high: 0, batch: 1 });
+    const m = booted(1024, [zone(2, 0, 1024, { min: 100, low: 125, high: 150 })], {
+      high: 0,
+      batch: 1,
+    });
     expect(drained(m, 0, MOVABLE).length).toBe(1024 - 100);
     expect(m.buddy.freePages(0)).toBe(100);
     expect(m.allocator.alloc(0, MOVABLE)).toBe(ENOMEM);
@@ -349,7 +384,13 @@ describe("zones", () => {
   });
 
   test("the highest zone of the nearest node comes first, other nodes last (build_zonelists)", () => {
-    const zones = [zone(0, 0, 1024), zone(1, 1024, 2048), zone(2, 2048, 3072), zone(3, 3072, 4096), zone(2, 4096, 5120, { node: 1 })];
+    const zones = [
+      zone(0, 0, 1024),
+      zone(1, 1024, 2048),
+      zone(2, 2048, 3072),
+      zone(3, 3072, 4096),
+      zone(2, 4096, 5120, { node: 1 }),
+    ];
     const m = booted(5120, zones);
     expect(drained(m, 10, MOVABLE)).toEqual([3072, 2048, 1024, 0, 4096]);
   });
@@ -361,7 +402,10 @@ describe("zones", () => {
   });
 
   test("a zone that is a fallback keeps its reserve (lowmem_reserve)", () => {
-    const m = booted(2048, [zone(1, 0, 1024, { reserve: 24 }), zone(2, 1024, 2048)], { high: 0, batch: 1 });
+    const m = booted(2048, [zone(1, 0, 1024, { reserve: 24 }), zone(2, 1024, 2048)], {
+      high: 0,
+      batch: 1,
+    });
     drained(m, 0, MOVABLE);
     expect([m.buddy.freePages(0), m.buddy.freePages(1)]).toEqual([24, 0]);
   });

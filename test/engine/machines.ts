@@ -33,7 +33,14 @@ export interface Shape {
   readonly given: readonly { readonly start: number; readonly end: number }[];
 }
 
-const zone = (node: number, type: number, start: number, end: number, min = 0, reserve = 0): MachineConfig["zones"][number] => ({
+const zone = (
+  node: number,
+  type: number,
+  start: number,
+  end: number,
+  min = 0,
+  reserve = 0,
+): MachineConfig["zones"][number] => ({
   node,
   type,
   start,
@@ -62,7 +69,12 @@ const threeZones: Shape = {
   name: "zones from frame 1 on",
   config: {
     frames: 6144,
-    zones: [zone(0, DMA, 1, 1024, 8, 64), zone(0, DMA32, 1024, 3072, 16, 32), zone(0, NORMAL, 3072, 5120, 16), zone(0, MOVABLE, 5120, 6144, 8)],
+    zones: [
+      zone(0, DMA, 1, 1024, 8, 64),
+      zone(0, DMA32, 1024, 3072, 16, 32),
+      zone(0, NORMAL, 3072, 5120, 16),
+      zone(0, MOVABLE, 5120, 6144, 8),
+    ],
     present: [{ start: 0, end: 6144 }],
     cpus: 2,
     pcp: [

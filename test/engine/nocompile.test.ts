@@ -11,7 +11,9 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = fileURLToPath(new URL("nocompile.ts", import.meta.url));
 
 test("the type-checked project includes nocompile.ts", () => {
-  const { config } = ts.readConfigFile(`${root}tsconfig.json`, (path) => readFileSync(path, "utf8"));
+  const { config } = ts.readConfigFile(`${root}tsconfig.json`, (path) =>
+    readFileSync(path, "utf8"),
+  );
   const { fileNames } = ts.parseJsonConfigFileContent(config, ts.sys, root);
   expect(fileNames).toContain(file);
 });

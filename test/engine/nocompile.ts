@@ -3,7 +3,18 @@
  * the types exist to refuse; `tsc --noEmit` fails where one compiles after all.
  * Nothing here is run.
  */
-import { bytes, order, pageCount, pfn, ref, type Bytes, type Order, type PageCount, type Pfn, type Ref } from "../../src/units.js";
+import {
+  bytes,
+  order,
+  pageCount,
+  pfn,
+  ref,
+  type Bytes,
+  type Order,
+  type PageCount,
+  type Pfn,
+  type Ref,
+} from "../../src/units.js";
 import type { KnowsHead, PageDesign } from "../../src/engine/design/word/axis.js";
 import { T_FILE, type PageType } from "../../src/engine/design/word/axis-types.js";
 import type { Memdesc16 } from "../../src/engine/design/word/memdesc16.js";
@@ -44,7 +55,14 @@ export function memoryIsAddressedByReference(w: Words): void {
 }
 
 /** "Is this the first page?" cannot be asked of a design without the answer. */
-export function headsAreNotKnownEverywhere(d8: Memdesc8, d16: Memdesc16, p32: Page32, p64: Page64, s64: Slot64, any: PageDesign): void {
+export function headsAreNotKnownEverywhere(
+  d8: Memdesc8,
+  d16: Memdesc16,
+  p32: Page32,
+  p64: Page64,
+  s64: Slot64,
+  any: PageDesign,
+): void {
   const heads: readonly KnowsHead[] = [p64, s64];
   for (const design of heads) design.isHead(0);
   // @ts-expect-error memdesc8 does not know heads

@@ -42,7 +42,9 @@ function scene(design: string): Scene {
 const BREAKS: Record<string, { design?: string; break: (s: Scene) => Claims | void }> = {
   "links agree": { break: ({ m }) => m.design.setPrev(anyFree(m), 7) },
   "free blocks say so": { break: ({ m }) => m.design.unlink(anyFree(m)) },
-  "free blocks are of their pageblock's type": { break: ({ m }) => m.zones.setMigrateType(anyFree(m), 2) },
+  "free blocks are of their pageblock's type": {
+    break: ({ m }) => m.zones.setMigrateType(anyFree(m), 2),
+  },
   "listed blocks are of the zone": {
     break: ({ m }) => {
       // A free block that reaches over the end of the machine.
@@ -51,8 +53,12 @@ const BREAKS: Record<string, { design?: string; break: (s: Scene) => Claims | vo
       m.w.store32(ref, 8, 1536 + 1);
     },
   },
-  "free counts agree": { break: ({ m }) => void m.w.add32(m.buddy.zoneRefs[0] as Ref, ZONE_NR_FREE, 1) },
-  "per-CPU counts agree": { break: ({ m }) => void m.w.add32(m.allocator.pcpRef(0, 0), PCP_COUNT, 1) },
+  "free counts agree": {
+    break: ({ m }) => void m.w.add32(m.buddy.zoneRefs[0] as Ref, ZONE_NR_FREE, 1),
+  },
+  "per-CPU counts agree": {
+    break: ({ m }) => void m.w.add32(m.allocator.pcpRef(0, 0), PCP_COUNT, 1),
+  },
   "per-CPU blocks do not merge": {
     break: ({ m }) => {
       const pfn = anyPcp(m);
@@ -76,14 +82,19 @@ const BREAKS: Record<string, { design?: string; break: (s: Scene) => Claims | vo
   "free pages answer free": {
     break: ({ m }) => m.design.bindMisc(anyFree(m) + 1, 0, 2, false, 0),
   },
-  "folios are counted": { break: ({ m, folio }) => void m.w.add32(m.design.descriptorOf(folio.pfn), m.design.folio.refcount, 1) },
+  "folios are counted": {
+    break: ({ m, folio }) =>
+      void m.w.add32(m.design.descriptorOf(folio.pfn), m.design.folio.refcount, 1),
+  },
   "only folios are counted": {
     design: "page32",
     break: ({ m, table }) => m.w.store32(m.design.wordsOf(table.pfn).ref, PAGE32_REFCOUNT, 1),
   },
   "freed folios are not counted": {
     break: (s) => {
-      const slab = viewOf(s.m, s.claims).slabs.find((x) => x.free.length > 0 && s.m.caches.specs[x.cache].name === "folio");
+      const slab = viewOf(s.m, s.claims).slabs.find(
+        (x) => x.free.length > 0 && s.m.caches.specs[x.cache].name === "folio",
+      );
       if (slab === undefined) throw new Error("the scene has no freed folio");
       s.m.w.store32(slab.free[0], FOLIO_REFCOUNT, 1);
     },
@@ -104,9 +115,15 @@ const BREAKS: Record<string, { design?: string; break: (s: Scene) => Claims | vo
       s.m.w.store32(own.meta, s.m.design.slab.page, own.page + 256);
     },
   },
-  "caches add up": { break: ({ m }) => void m.w.add32(m.caches.cacheRef(0), KMEM_CACHE_NR_EMPTY, 1) },
-  "partial lists are whole": { break: ({ m }) => m.w.store32(m.caches.cacheRef(0), KMEM_CACHE_PARTIAL_FIRST, 0) },
-  "bytes add up": { break: ({ m }) => void m.w.add32(m.caches.cacheRef(0), KMEM_CACHE_NR_SLABS, 1) },
+  "caches add up": {
+    break: ({ m }) => void m.w.add32(m.caches.cacheRef(0), KMEM_CACHE_NR_EMPTY, 1),
+  },
+  "partial lists are whole": {
+    break: ({ m }) => m.w.store32(m.caches.cacheRef(0), KMEM_CACHE_PARTIAL_FIRST, 0),
+  },
+  "bytes add up": {
+    break: ({ m }) => void m.w.add32(m.caches.cacheRef(0), KMEM_CACHE_NR_SLABS, 1),
+  },
 };
 
 function anyFree(m: Machine): number {

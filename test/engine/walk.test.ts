@@ -10,7 +10,11 @@ import { Walk } from "../../src/engine/sanitizer/walk.js";
 import { digest } from "./digest.js";
 import { bootShape, DESIGNS, SHAPES } from "./machines.js";
 
-const steps = fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), { minLength: 20, maxLength: 600, size: "max" });
+const steps = fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), {
+  minLength: 20,
+  maxLength: 600,
+  size: "max",
+});
 
 describe.each(SHAPES)("$name", (shape) => {
   test.each(DESIGNS)("%s: every rule holds after any sequence, and all comes back", (design) => {
@@ -24,7 +28,12 @@ describe.each(SHAPES)("$name", (shape) => {
       checkMachine(m, walk.claims());
       expect(digest(m)).toBe(atBoot);
     });
-    fc.assert(property, { numRuns: 3, seed: 20_251_121, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: true });
+    fc.assert(property, {
+      numRuns: 3,
+      seed: 20_251_121,
+      interruptAfterTimeLimit: 20_000,
+      markInterruptAsFailure: true,
+    });
   });
 });
 

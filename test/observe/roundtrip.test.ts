@@ -62,8 +62,7 @@ describe.each(["guest-6.12", "guest-6.1"])("%s", (machine) => {
       const free = from.find((f) => f.kind === "free")?.frames ?? 0;
       const slabs = populated.machine.caches.usage().reduce((sum, u) => sum + u.slabs, 0);
       expect(total).toBe(populated.pageArrayFrames + slabs);
-      if (total <= spent) expect(free).toBe(0);
-      else expect(free).toBe(total - spent);
+      expect(free).toBe(Math.max(0, total - spent));
     }
   });
 
@@ -71,7 +70,10 @@ describe.each(["guest-6.12", "guest-6.1"])("%s", (machine) => {
     const classification = classify(snapshot);
     const populated = populate(snapshot, classification, "memdesc8");
     const { design } = populated.machine;
-    const folio = Array.from({ length: snapshot.frames }, (_, pfn) => pfn).find((pfn) => design.typeOf(pfn) === T_FILE) ?? -1;
+    const folio =
+      Array.from({ length: snapshot.frames }, (_, pfn) => pfn).find(
+        (pfn) => design.typeOf(pfn) === T_FILE,
+      ) ?? -1;
     design.bindMisc(folio, 0, T_MISC, false, 0);
     const result = compare(populated, snapshot, classification);
     expect(result.first[0]).toMatchObject({ pfn: folio, file: "kpageflags" });
@@ -83,11 +85,33 @@ test("memdesc8 says which bits of the 6.12 guest it has no place for", async () 
   const lost = Object.fromEntries(result.lost.map((l) => [l.bit, l.frames]));
   // 197 slab pages with false bits; 46 reserved pages of boot memory that are
   // private and not set aside; the two pages the vDSO maps; the zero page.
-  expect(lost).toEqual({ anonymous: 197, ksm: 197, private: 46, referenced: 2, mmap: 2, kpagecount: 2, reserved: 1 });
+  expect(lost).toEqual({
+    anonymous: 197,
+    ksm: 197,
+    private: 46,
+    referenced: 2,
+    mmap: 2,
+    kpagecount: 2,
+    reserved: 1,
+  });
 });
 
 /** Flags that the kernel copies from a folio, apart from those that make a kind. */
-const COPIED: readonly KpfName[] = ["LOCKED", "REFERENCED", "DIRTY", "ACTIVE", "WRITEBACK", "RECLAIM", "UNEVICTABLE", "IDLE", "MLOCKED", "OWNER_2", "PRIVATE", "PRIVATE_2", "ARCH"];
+const COPIED: readonly KpfName[] = [
+  "LOCKED",
+  "REFERENCED",
+  "DIRTY",
+  "ACTIVE",
+  "WRITEBACK",
+  "RECLAIM",
+  "UNEVICTABLE",
+  "IDLE",
+  "MLOCKED",
+  "OWNER_2",
+  "PRIVATE",
+  "PRIVATE_2",
+  "ARCH",
+];
 
 interface Thing {
   readonly kind: string;
@@ -121,7 +145,12 @@ const thing: fc.Arbitrary<Thing> = fc
   })
   .map((t) => ({
     ...t,
-    order: FOLIOS.has(t.kind) || t.kind === "slab" || t.kind === "kernel" ? (t.kind === "ksm" ? 0 : t.order) : 0,
+    order:
+      FOLIOS.has(t.kind) || t.kind === "slab" || t.kind === "kernel"
+        ? t.kind === "ksm"
+          ? 0
+          : t.order
+        : 0,
     flags: FOLIOS.has(t.kind) ? t.flags : [],
     mapcount: FOLIOS.has(t.kind) ? t.mapcount : 0,
     count: t.order > 3 ? 1 + (t.count % 3) : t.count,
@@ -139,12 +168,20 @@ function runsOf(things: readonly Thing[], frames: number): MadeRun[] {
     const size = 2 ** t.order;
     free(Math.ceil(at / size) * size - at);
     if (at + size * t.count > frames - 4096) break;
-    const flags = [...(KIND_FLAGS[t.kind] ?? []), ...t.flags, ...(t.mapcount > 0 ? (["MMAP"] as const) : [])];
+    const flags = [
+      ...(KIND_FLAGS[t.kind] ?? []),
+      ...t.flags,
+      ...(t.mapcount > 0 ? (["MMAP"] as const) : []),
+    ];
     if (t.order === 0) runs.push({ pages: t.count, flags, mapcount: t.mapcount });
     const large: readonly KpfName[] = FOLIOS.has(t.kind) ? ["THP"] : [];
     for (let i = 0; t.order > 0 && i < t.count; i++) {
       runs.push({ pages: 1, flags: [...flags, ...large, "COMPOUND_HEAD"], mapcount: t.mapcount });
-      runs.push({ pages: size - 1, flags: [...flags, ...large, "COMPOUND_TAIL"], mapcount: t.mapcount });
+      runs.push({
+        pages: size - 1,
+        flags: [...flags, ...large, "COMPOUND_TAIL"],
+        mapcount: t.mapcount,
+      });
     }
     at += size * t.count;
   }
@@ -163,7 +200,7 @@ test.each(DEFAULT_DESIGNS)("%s holds any machine of random objects", (design) =>
       expect(result.differences).toBe(0);
       const free = populated.machine.buddy.freePages(0);
       let seen = 0;
-      for (let pfn = 0; pfn < frames; ) {
+      for (let pfn = 0; pfn < frames;) {
         const order = populated.machine.design.freeOrderAt(pfn);
         if (order >= 0) seen += 2 ** order;
         pfn += order >= 0 ? 2 ** order : 1;
@@ -197,10 +234,13 @@ describe("hwpoison", () => {
     expect(result.lost).toEqual([]);
   });
 
-  test.each(["memdesc16", "memdesc8"])("%s keeps a poisoned page and says that it loses one inside a folio", (design) => {
-    const { result, populated } = roundTrip(machine(), design);
-    expect(result.differences).toBe(0);
-    expect(result.lost.map((l) => [l.bit, l.frames])).toEqual([["hwpoison", 1]]);
-    expect(populated.machine.caches.usage().find((u) => u.name === "hwpoison")?.objects).toBe(1);
-  });
+  test.each(["memdesc16", "memdesc8"])(
+    "%s keeps a poisoned page and says that it loses one inside a folio",
+    (design) => {
+      const { result, populated } = roundTrip(machine(), design);
+      expect(result.differences).toBe(0);
+      expect(result.lost.map((l) => [l.bit, l.frames])).toEqual([["hwpoison", 1]]);
+      expect(populated.machine.caches.usage().find((u) => u.name === "hwpoison")?.objects).toBe(1);
+    },
+  );
 });

@@ -19,24 +19,32 @@ beforeAll(async () => {
 });
 
 const rows = (s: Source) =>
-  Object.fromEntries(kindRows(s.classification.objects, s.snapshot.zones, s.snapshot.pageSize).map((r) => [r.kind, r]));
+  Object.fromEntries(
+    kindRows(s.classification.objects, s.snapshot.zones, s.snapshot.pageSize).map((r) => [
+      r.kind,
+      r,
+    ]),
+  );
 
 const frames = (s: Source): number => Object.values(rows(s)).reduce((sum, r) => sum + r.pages, 0);
 
 describe("file-order", () => {
-  test.each([0, 1, 4, 9])("%i: the same pages in folios of that order, the last rounded up", (order) => {
-    const was = rows(source).file;
-    const after = applyWhatIfs(source, [`file-order=${order}`]);
-    const now = rows(after).file;
-    expect(now.objects).toBe(Math.ceil(was.pages / 2 ** order));
-    expect(now.pages).toBe(now.objects * 2 ** order);
-    expect([now.meanOrder, now.largestOrder]).toEqual([order, order]);
-    // What rounding takes comes from free memory; every other kind stays as it was.
-    expect(rows(after).free.pages).toBe(rows(source).free.pages - (now.pages - was.pages));
-    for (const kind of ["anon", "slab", "page-table", "reserved", "kernel"]) {
-      expect(rows(after)[kind].pages).toBe(rows(source)[kind].pages);
-    }
-  });
+  test.each([0, 1, 4, 9])(
+    "%i: the same pages in folios of that order, the last rounded up",
+    (order) => {
+      const was = rows(source).file;
+      const after = applyWhatIfs(source, [`file-order=${order}`]);
+      const now = rows(after).file;
+      expect(now.objects).toBe(Math.ceil(was.pages / 2 ** order));
+      expect(now.pages).toBe(now.objects * 2 ** order);
+      expect([now.meanOrder, now.largestOrder]).toEqual([order, order]);
+      // What rounding takes comes from free memory; every other kind stays as it was.
+      expect(rows(after).free.pages).toBe(rows(source).free.pages - (now.pages - was.pages));
+      for (const kind of ["anon", "slab", "page-table", "reserved", "kernel"]) {
+        expect(rows(after)[kind].pages).toBe(rows(source)[kind].pages);
+      }
+    },
+  );
 
   test("the machine is built: descriptors of that many large folios are allocated", () => {
     const after = applyWhatIfs(source, ["file-order=4"]);
@@ -79,6 +87,9 @@ test("ram=1TiB keeps the mix", () => {
   }
 });
 
-test.each(["file-order=x", "file-order=12", "ram=3", "page-size=7k", "colour=red", "", "ram"])("%s is refused by name", (text) => {
-  expect(() => applyWhatIfs(source, [text])).toThrow(InputError);
-});
+test.each(["file-order=x", "file-order=12", "ram=3", "page-size=7k", "colour=red", "", "ram"])(
+  "%s is refused by name",
+  (text) => {
+    expect(() => applyWhatIfs(source, [text])).toThrow(InputError);
+  },
+);

@@ -13,7 +13,10 @@ import type { Words } from "../../src/engine/words/words.js";
 import { bytes, ref } from "../../src/units.js";
 
 /** Runs a thread access by access to its end. */
-function stepped<T>(words: CheckedWords, thread: () => T): { result: T | undefined; log: Logged[] } {
+function stepped<T>(
+  words: CheckedWords,
+  thread: () => T,
+): { result: T | undefined; log: Logged[] } {
   const log: Logged[] = [];
   for (;;) {
     const { made, next, result } = words.resume(thread, log, 1);
@@ -23,30 +26,43 @@ function stepped<T>(words: CheckedWords, thread: () => T): { result: T | undefin
 }
 
 const step = fc.record({
-  kind: fc.constantFrom("load32", "load64", "store32", "store64", "cas32", "cas64", "add32", "fill"),
+  kind: fc.constantFrom(
+    "load32",
+    "load64",
+    "store32",
+    "store64",
+    "cas32",
+    "cas64",
+    "add32",
+    "fill",
+  ),
   word: fc.nat(20).map((n) => n * 2),
   lo: fc.integer({ min: -3, max: 3 }),
   hi: fc.integer({ min: -3, max: 3 }),
 });
 
 /** A thread whose later accesses depend on what earlier ones answered. */
-const threadOf = (steps: readonly { kind: string; word: number; lo: number; hi: number }[]) => (w: Words) => (): number[] => {
-  const told: number[] = [];
-  for (const { kind, word, lo, hi } of steps) {
-    const r = ref(word >> 2);
-    const off = (word & 3) * 4;
-    const last = told.at(-1) ?? 0;
-    if (kind === "load32") told.push(w.load32(r, off));
-    else if (kind === "load64") told.push(w.load64(r, off), w.hi);
-    else if (kind === "store32") w.store32(r, off, lo + last);
-    else if (kind === "store64") w.store64(r, off, lo, hi + last);
-    else if (kind === "cas32") told.push(w.cas32(r, off, lo, hi) ? 1 : 0);
-    else if (kind === "cas64") told.push(w.cas64(r, off, lo, 0, hi, last) ? 1 : 0, w.hi);
-    else if (kind === "add32") told.push(w.add32(r, off, lo));
-    else w.fillRun(r, off + 4, Int32Array.from([lo, hi, last]), 3, Int32Array.from([1]), hi * 16, 8);
-  }
-  return told;
-};
+const threadOf =
+  (steps: readonly { kind: string; word: number; lo: number; hi: number }[]) =>
+  (w: Words) =>
+  (): number[] => {
+    const told: number[] = [];
+    for (const { kind, word, lo, hi } of steps) {
+      const r = ref(word >> 2);
+      const off = (word & 3) * 4;
+      const last = told.at(-1) ?? 0;
+      if (kind === "load32") told.push(w.load32(r, off));
+      else if (kind === "load64") told.push(w.load64(r, off), w.hi);
+      else if (kind === "store32") w.store32(r, off, lo + last);
+      else if (kind === "store64") w.store64(r, off, lo, hi + last);
+      else if (kind === "cas32") told.push(w.cas32(r, off, lo, hi) ? 1 : 0);
+      else if (kind === "cas64") told.push(w.cas64(r, off, lo, 0, hi, last) ? 1 : 0, w.hi);
+      else if (kind === "add32") told.push(w.add32(r, off, lo));
+      else
+        w.fillRun(r, off + 4, Int32Array.from([lo, hi, last]), 3, Int32Array.from([1]), hi * 16, 8);
+    }
+    return told;
+  };
 
 describe("stopping and running again changes nothing", () => {
   it("over random threads: the same answers and the same memory", () => {
@@ -63,30 +79,50 @@ describe("stopping and running again changes nothing", () => {
     );
   });
 
-  it.each(DEFAULT_DESIGNS)("over the engine's own paths in %s: folio, page table, slab growth, shrinking", (design) => {
-    const boot = (make: (n: number) => Words): Machine => {
-      const zone = { node: 0, type: 1, start: 0, spanned: 1024, min: 0, low: 0, high: 0, reserve: 0 };
-      const config = { frames: 1024, zones: [zone], present: [{ start: 0, end: 1024 }], cpus: 1, pcp: [{ high: 500, batch: 1 }] };
-      const machine = Machine.boot(config, parseDesign(design), make);
-      machine.giveRange(0, 1024);
-      machine.freePages(machine.allocPages(0), 0);
-      return machine;
-    };
-    const work = (machine: Machine) => (): number[] => {
-      const folio = machine.allocFolio(1, T_FILE);
-      const table = machine.allocTyped(0, T_PGTABLE);
-      machine.putFolio(folio);
-      machine.caches.shrink();
-      return [folio, table, machine.design.typeOf(table), machine.design.typeOf(folio)];
-    };
-    const checked = new CheckedWords(new PlainWords(bytes(8 * 2 ** 20)));
-    const plain = new PlainWords(bytes(8 * 2 ** 20));
-    const told = work(boot(() => plain))();
-    const { result, log } = stepped(checked, work(boot(() => checked)));
-    expect(result).toEqual(told);
-    expect(Buffer.from(checked.memory.mem.buffer).equals(Buffer.from(plain.mem.buffer))).toBe(true);
-    expect(log.length).toBeGreaterThan(100);
-  });
+  it.each(DEFAULT_DESIGNS)(
+    "over the engine's own paths in %s: folio, page table, slab growth, shrinking",
+    (design) => {
+      const boot = (make: (n: number) => Words): Machine => {
+        const zone = {
+          node: 0,
+          type: 1,
+          start: 0,
+          spanned: 1024,
+          min: 0,
+          low: 0,
+          high: 0,
+          reserve: 0,
+        };
+        const config = {
+          frames: 1024,
+          zones: [zone],
+          present: [{ start: 0, end: 1024 }],
+          cpus: 1,
+          pcp: [{ high: 500, batch: 1 }],
+        };
+        const machine = Machine.boot(config, parseDesign(design), make);
+        machine.giveRange(0, 1024);
+        machine.freePages(machine.allocPages(0), 0);
+        return machine;
+      };
+      const work = (machine: Machine) => (): number[] => {
+        const folio = machine.allocFolio(1, T_FILE);
+        const table = machine.allocTyped(0, T_PGTABLE);
+        machine.putFolio(folio);
+        machine.caches.shrink();
+        return [folio, table, machine.design.typeOf(table), machine.design.typeOf(folio)];
+      };
+      const checked = new CheckedWords(new PlainWords(bytes(8 * 2 ** 20)));
+      const plain = new PlainWords(bytes(8 * 2 ** 20));
+      const told = work(boot(() => plain))();
+      const { result, log } = stepped(checked, work(boot(() => checked)));
+      expect(result).toEqual(told);
+      expect(Buffer.from(checked.memory.mem.buffer).equals(Buffer.from(plain.mem.buffer))).toBe(
+        true,
+      );
+      expect(log.length).toBeGreaterThan(100);
+    },
+  );
 });
 
 describe("one access at a time", () => {
@@ -125,13 +161,27 @@ describe("one access at a time", () => {
 
   it("in a thread a run is one store for each 64 bits", () => {
     const w = words();
-    const { log } = stepped(w, () => w.fillRun(ref(1), 4, new Int32Array(5).fill(9), 1, null, 0, 0));
-    expect(log.map((l) => `${l.access.kind} ${l.access.off}`)).toEqual(["store32 4", "store64 8", "store64 16"]);
+    const { log } = stepped(w, () =>
+      w.fillRun(ref(1), 4, new Int32Array(5).fill(9), 1, null, 0, 0),
+    );
+    expect(log.map((l) => `${l.access.kind} ${l.access.off}`)).toEqual([
+      "store32 4",
+      "store64 8",
+      "store64 16",
+    ]);
   });
 
   it("what a thread throws comes out, and the words are back in direct mode", () => {
     const w = words();
-    expect(() => w.resume(() => { throw new RangeError("mine"); }, [], 1)).toThrow("mine");
+    expect(() =>
+      w.resume(
+        () => {
+          throw new RangeError("mine");
+        },
+        [],
+        1,
+      ),
+    ).toThrow("mine");
     expect(w.load32(ref(1), 0)).toBe(0);
   });
 });

@@ -26,13 +26,21 @@ describe("lines of single accesses", () => {
   it("a line both read and written counts in each, and once as touched", () => {
     const w = words();
     expect(w.measure(() => w.add32(ref(4), 0, 1))).toEqual({ read: 1, written: 1, touched: 1 });
-    expect(w.measure(() => (w.load32(ref(4), 0), w.store64(ref(8), 0, 1, 2)))).toEqual({ read: 1, written: 1, touched: 2 });
+    expect(w.measure(() => (w.load32(ref(4), 0), w.store64(ref(8), 0, 1, 2)))).toEqual({
+      read: 1,
+      written: 1,
+      touched: 2,
+    });
   });
 
   it("a compare-and-swap that loses only reads", () => {
     const w = words();
     expect(w.measure(() => w.cas32(ref(4), 0, 5, 6))).toEqual({ read: 1, written: 0, touched: 1 });
-    expect(w.measure(() => w.cas64(ref(4), 0, 0, 0, 6, 0))).toEqual({ read: 1, written: 1, touched: 1 });
+    expect(w.measure(() => w.cas64(ref(4), 0, 0, 0, 6, 0))).toEqual({
+      read: 1,
+      written: 1,
+      touched: 1,
+    });
   });
 
   it.each([
@@ -59,8 +67,18 @@ describe("lines of operations on a machine", () => {
   const boot = (design: string): { machine: Machine; words: CountedWords } => {
     let words = new CountedWords(bytes(0));
     const zone = { node: 0, type: 2, start: 0, spanned: 2048, min: 0, low: 0, high: 0, reserve: 0 };
-    const config = { frames: 2048, zones: [zone], present: [{ start: 0, end: 2048 }], cpus: 1, pcp: [{ high: 500, batch: 63 }] };
-    const machine = Machine.boot(config, parseDesign(design), (size) => (words = new CountedWords(size)));
+    const config = {
+      frames: 2048,
+      zones: [zone],
+      present: [{ start: 0, end: 2048 }],
+      cpus: 1,
+      pcp: [{ high: 500, batch: 63 }],
+    };
+    const machine = Machine.boot(
+      config,
+      parseDesign(design),
+      (size) => (words = new CountedWords(size)),
+    );
     machine.giveRange(0, 2048);
     return { machine, words };
   };
@@ -77,16 +95,21 @@ describe("lines of operations on a machine", () => {
     const pfn = machine.allocator.alloc(9, 1);
     const cache = machine.design.cacheFor(T_FILE, 9);
     const descriptor = cache < 0 ? ref(0) : machine.caches.alloc(cache);
-    expect(words.measure(() => machine.design.bind(pfn, 9, T_FILE, descriptor)).written).toBe(lines);
+    expect(words.measure(() => machine.design.bind(pfn, 9, T_FILE, descriptor)).written).toBe(
+      lines,
+    );
   });
 
   it.each([
     // A tail finds its head first today; one word, then the folio's descriptor, in memdesc8.
     ["today", 2, 1],
     ["memdesc8", 2, 1],
-  ])("%s: a reference taken through a tail page reads %i lines and writes %i", (design, read, written) => {
-    const { machine, words } = boot(design);
-    const pfn = machine.allocFolio(9, T_FILE);
-    expect(words.measure(() => machine.getFolio(pfn + 300))).toMatchObject({ read, written });
-  });
+  ])(
+    "%s: a reference taken through a tail page reads %i lines and writes %i",
+    (design, read, written) => {
+      const { machine, words } = boot(design);
+      const pfn = machine.allocFolio(9, T_FILE);
+      expect(words.measure(() => machine.getFolio(pfn + 300))).toMatchObject({ read, written });
+    },
+  );
 });

@@ -20,22 +20,49 @@ type Operation = (w: Words) => unknown;
 
 const place = fc.nat(WORDS - 2);
 const even = place.map((p) => p & ~1);
-const value = fc.oneof(fc.constantFrom(0, 1, -1, 0x7fffffff), fc.integer({ min: -0x80000000, max: 0x7fffffff }));
+const value = fc.oneof(
+  fc.constantFrom(0, 1, -1, 0x7fffffff),
+  fc.integer({ min: -0x80000000, max: 0x7fffffff }),
+);
 
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.tuple(place, value).map(([p, v]): Operation => (w) => w.store32(at(p).r, at(p).off, v)),
-  fc.tuple(even, value, value).map(([p, lo, hi]): Operation => (w) => w.store64(at(p).r, at(p).off, lo, hi)),
-  place.map((p): Operation => (w) => w.load32(at(p).r, at(p).off)),
+  fc.tuple(place, value).map(
+    ([p, v]): Operation =>
+      (w) =>
+        w.store32(at(p).r, at(p).off, v),
+  ),
+  fc.tuple(even, value, value).map(
+    ([p, lo, hi]): Operation =>
+      (w) =>
+        w.store64(at(p).r, at(p).off, lo, hi),
+  ),
+  place.map(
+    (p): Operation =>
+      (w) =>
+        w.load32(at(p).r, at(p).off),
+  ),
   even.map((p): Operation => (w) => [w.load64(at(p).r, at(p).off), w.hi]),
-  fc.tuple(place, value).map(([p, v]): Operation => (w) => w.add32(at(p).r, at(p).off, v)),
-  fc.tuple(place, value, value).map(([p, e, v]): Operation => (w) => w.cas32(at(p).r, at(p).off, e, v)),
+  fc.tuple(place, value).map(
+    ([p, v]): Operation =>
+      (w) =>
+        w.add32(at(p).r, at(p).off, v),
+  ),
+  fc.tuple(place, value, value).map(
+    ([p, e, v]): Operation =>
+      (w) =>
+        w.cas32(at(p).r, at(p).off, e, v),
+  ),
   // A compare-and-swap that succeeds: expects what is there.
   fc.tuple(even, value).map(([p, v]): Operation => (w) => {
     const { r, off } = at(p);
     const lo = w.load64(r, off);
     return w.cas64(r, off, lo, w.hi, v, lo);
   }),
-  fc.tuple(even, value).map(([p, v]): Operation => (w) => w.cas64(at(p).r, at(p).off, v, 0, 1, 2)),
+  fc.tuple(even, value).map(
+    ([p, v]): Operation =>
+      (w) =>
+        w.cas64(at(p).r, at(p).off, v, 0, 1, 2),
+  ),
 );
 
 /** A run of templates of 1–12 words, some fields of which move along, over at most 300 words. */
@@ -50,22 +77,31 @@ const run: fc.Arbitrary<Operation> = fc
   })
   .map(({ start, template, periods, strides, base, delta }): Operation => {
     const words = Int32Array.from(template);
-    const strided = strides === null ? null : Int32Array.from(strides.map((s) => s * 2).filter((s) => s + 1 < template.length));
+    const strided =
+      strides === null
+        ? null
+        : Int32Array.from(strides.map((s) => s * 2).filter((s) => s + 1 < template.length));
     const fits = Math.min(periods, Math.floor((WORDS - start) / template.length));
     return (w) => w.fillRun(at(start).r, at(start).off, words, fits, strided, base, delta);
   });
 
-const everyWord = (w: Words): number[] => Array.from({ length: WORDS }, (_, p) => w.load32(at(p).r, at(p).off));
+const everyWord = (w: Words): number[] =>
+  Array.from({ length: WORDS }, (_, p) => w.load32(at(p).r, at(p).off));
 
 describe("sparse words answer as plain ones do", () => {
   it("over random runs and single accesses", () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof({ weight: 3, arbitrary: operation }, { weight: 2, arbitrary: run }), { maxLength: 60 }), (operations) => {
-        const plain = new PlainWords(bytes(WORDS * 4));
-        const sparse = new SparseWords();
-        for (const op of operations) expect(op(sparse)).toEqual(op(plain));
-        expect(everyWord(sparse)).toEqual(everyWord(plain));
-      }),
+      fc.property(
+        fc.array(fc.oneof({ weight: 3, arbitrary: operation }, { weight: 2, arbitrary: run }), {
+          maxLength: 60,
+        }),
+        (operations) => {
+          const plain = new PlainWords(bytes(WORDS * 4));
+          const sparse = new SparseWords();
+          for (const op of operations) expect(op(sparse)).toEqual(op(plain));
+          expect(everyWord(sparse)).toEqual(everyWord(plain));
+        },
+      ),
       { numRuns: 1000, seed: 2 },
     );
   });
@@ -80,7 +116,9 @@ describe("sparse words answer as plain ones do", () => {
       for (const stream of [0, 20_000, 40_000]) {
         const start = stream + i * 12;
         const template = Int32Array.from([i, stream, 3, 4]);
-        both((w) => w.fillRun(at(start).r, at(start).off, template, 3, Int32Array.from([2]), i * 16, 64));
+        both((w) =>
+          w.fillRun(at(start).r, at(start).off, template, 3, Int32Array.from([2]), i * 16, 64),
+        );
       }
     }
     expect(sparse.usage().runs).toBe(4500);
@@ -96,7 +134,8 @@ describe("sparse words answer as plain ones do", () => {
       both((w) => w.add32(at(p).r, at(p).off, i));
     }
     for (let p = 0; p < words; p++) {
-      if (sparse.load32(at(p).r, at(p).off) !== plain.load32(at(p).r, at(p).off)) throw new Error(`word ${p} differs`);
+      if (sparse.load32(at(p).r, at(p).off) !== plain.load32(at(p).r, at(p).off))
+        throw new Error(`word ${p} differs`);
     }
   });
 });
@@ -114,7 +153,8 @@ describe("memory is held for runs and written chunks only", () => {
   it("runs that go on where the last one ended are one", () => {
     const sparse = new SparseWords();
     const head = Int32Array.from([2, 0]);
-    for (let i = 0; i < 100; i++) sparse.fillRun(ref(i * 4), 0, head, 8, Int32Array.from([0]), (1000 + i * 8) * 16, 16);
+    for (let i = 0; i < 100; i++)
+      sparse.fillRun(ref(i * 4), 0, head, 8, Int32Array.from([0]), (1000 + i * 8) * 16, 16);
     expect(sparse.usage().runs).toBe(1);
     expect(sparse.load32(ref(396), 8)).toBe(2 + (1000 + 99 * 8 + 1) * 16);
   });
@@ -141,8 +181,23 @@ describe("memory is held for runs and written chunks only", () => {
 });
 
 const config = (frames: number) => {
-  const zone = { node: 0, type: 2, start: 0, spanned: frames, min: 32, low: 40, high: 48, reserve: 0 };
-  return { frames, zones: [zone], present: [{ start: 0, end: frames }], cpus: 2, pcp: [{ high: 200, batch: 31 }] };
+  const zone = {
+    node: 0,
+    type: 2,
+    start: 0,
+    spanned: frames,
+    min: 32,
+    low: 40,
+    high: 48,
+    reserve: 0,
+  };
+  return {
+    frames,
+    zones: [zone],
+    present: [{ start: 0, end: frames }],
+    cpus: 2,
+    pcp: [{ high: 200, batch: 31 }],
+  };
 };
 
 /** Random allocations and frees; a line for each of what the machine answered. */
@@ -169,7 +224,12 @@ function work(machine: Machine, operations: number): number[] {
           : machine.allocFolio(order, random(2) === 0 ? T_ANON : T_FILE);
     told.push(pfn, pfn < 0 ? 0 : machine.design.typeOf(pfn));
     if (pfn >= 0) {
-      const free = kind === 0 ? () => machine.freePages(pfn, order) : kind === 1 ? () => machine.freeTyped(pfn) : () => machine.putFolio(pfn);
+      const free =
+        kind === 0
+          ? () => machine.freePages(pfn, order)
+          : kind === 1
+            ? () => machine.freeTyped(pfn)
+            : () => machine.putFolio(pfn);
       held.push({ pfn, free });
     }
   }

@@ -41,6 +41,8 @@ export class DesignError extends Error {
   override readonly name = "DesignError";
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 const NONE: ReadonlySet<TypeName> = new Set();
 /** Types that an overlay or nothing stands for until they are separated, in the published order of conversion. */
 export const CONVERSION_ORDER: readonly TypeName[] = [
@@ -61,22 +63,60 @@ const ALL: ReadonlySet<TypeName> = new Set(CONVERSION_ORDER);
 /** Types that a small word has no overlay for: without a descriptor they could not exist. */
 const NEEDED: readonly TypeName[] = ["page-table", "zpdesc", "slab", "bump", "ksm", "anon", "file"];
 /** … and of those, the ones that every revision of the type table has. */
-const CORE: readonly TypeName[] = ["page-table", "slab", "anon", "file"];
+const CORE: ReadonlySet<TypeName> = new Set(["page-table", "slab", "anon", "file"]);
 /** The 32-byte stage's table of types has no code left for managed memory. */
-const PAGE32_TYPES: ReadonlySet<TypeName> = new Set(CONVERSION_ORDER.filter((t) => t !== "managed"));
+const PAGE32_TYPES: ReadonlySet<TypeName> = new Set(
+  CONVERSION_ORDER.filter((t) => t !== "managed"),
+);
 
 const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
-  today: { word: "page64", separated: NONE, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
-  page32: { word: "page32", separated: PAGE32_TYPES, types: TYPES_PAGE32, pageBits: "word", freePointer: "inside" },
-  memdesc16: { word: "memdesc16", separated: ALL, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
-  memdesc8: { word: "memdesc8", separated: ALL, types: TYPES_2025, pageBits: "type", freePointer: "inside" },
-  slot64: { word: "slot64", separated: NONE, types: TYPES_2025, pageBits: "word", freePointer: "inside" },
+  today: {
+    word: "page64",
+    separated: NONE,
+    types: TYPES_2025,
+    pageBits: "word",
+    freePointer: "inside",
+  },
+  page32: {
+    word: "page32",
+    separated: PAGE32_TYPES,
+    types: TYPES_PAGE32,
+    pageBits: "word",
+    freePointer: "inside",
+  },
+  memdesc16: {
+    word: "memdesc16",
+    separated: ALL,
+    types: TYPES_2025,
+    pageBits: "word",
+    freePointer: "inside",
+  },
+  memdesc8: {
+    word: "memdesc8",
+    separated: ALL,
+    types: TYPES_2025,
+    pageBits: "type",
+    freePointer: "inside",
+  },
+  slot64: {
+    word: "slot64",
+    separated: NONE,
+    types: TYPES_2025,
+    pageBits: "word",
+    freePointer: "inside",
+  },
 };
 /** Other names of presets. */
 const ALIASES: Readonly<Record<string, string>> = { page64: "today" };
 
 /** The five designs that a report compares unless told otherwise. */
-export const DEFAULT_DESIGNS: readonly string[] = ["today", "page32", "memdesc16", "memdesc8", "slot64"];
+export const DEFAULT_DESIGNS: readonly string[] = [
+  "today",
+  "page32",
+  "memdesc16",
+  "memdesc8",
+  "slot64",
+];
 
 const TABLES: Readonly<Record<string, TypeTable>> = {
   "2024": TYPES_2024,
@@ -87,7 +127,8 @@ const TABLES: Readonly<Record<string, TypeTable>> = {
 
 const one = <T extends string>(axis: string, choice: string, choices: readonly T[]): T => {
   const found = choices.find((c) => c === choice);
-  if (found === undefined) throw new DesignError(`${axis}=${choice}: ${axis} is one of ${choices.join(", ")}`);
+  if (found === undefined)
+    throw new DesignError(`${axis}=${choice}: ${axis} is one of ${choices.join(", ")}`);
   return found;
 };
 
@@ -112,17 +153,12 @@ export function parseDesign(text: string): Design {
   const preset = ALIASES[head] ?? head;
   const base = PRESETS[preset];
   if (base === undefined) {
-    throw new DesignError(`no design is called "${head}": there are ${Object.keys(PRESETS).join(", ")} and page64 for today`);
+    throw new DesignError(
+      `no design is called "${head}": there are ${Object.keys(PRESETS).join(", ")} and page64 for today`,
+    );
   }
-  let design: Omit<Design, "name"> = base;
-  for (const part of parts) {
-    const [axis = "", choice = ""] = part.split("=");
-    if (axis === "separated") design = { ...design, separated: parseTypes(choice) };
-    else if (axis === "page-bits") design = { ...design, pageBits: one(axis, choice, ["word", "type", "descriptor"]) };
-    else if (axis === "free-pointer") design = { ...design, freePointer: one(axis, choice, ["inside", "outside"]) };
-    else if (axis === "types") design = { ...design, types: TABLES[one(axis, choice, Object.keys(TABLES))] };
-    else throw new DesignError(`"${part}" in "${text}": the axes are separated, page-bits, free-pointer, types`);
-  }
+  const design = { ...base };
+  for (const part of parts) choose(design, part, text);
   refuseIllegal(design);
   return { ...design, name: canonical(preset, base, design) };
 }
@@ -131,42 +167,70 @@ export function parseDesign(text: string): Design {
 export function parseDesigns(text: string): Design[] {
   const designs = text.split(",").map(parseDesign);
   for (const [i, d] of designs.entries()) {
-    if (designs.findIndex((e) => e.name === d.name) < i) throw new DesignError(`${d.name} is named twice`);
+    if (designs.findIndex((e) => e.name === d.name) < i)
+      throw new DesignError(`${d.name} is named twice`);
   }
   return designs;
+}
+
+/** Applies one `axis=choice`. */
+function choose(design: Mutable<Omit<Design, "name">>, part: string, text: string): void {
+  const [axis = "", choice = ""] = part.split("=");
+  if (axis === "separated") design.separated = parseTypes(choice);
+  else if (axis === "page-bits")
+    design.pageBits = one(axis, choice, ["word", "type", "descriptor"]);
+  else if (axis === "free-pointer") design.freePointer = one(axis, choice, ["inside", "outside"]);
+  else if (axis === "types") design.types = TABLES[one(axis, choice, Object.keys(TABLES))];
+  else {
+    throw new DesignError(
+      `"${part}" in "${text}": the axes are separated, page-bits, free-pointer, types`,
+    );
+  }
 }
 
 function refuseIllegal(d: Omit<Design, "name">): void {
   const small = d.word === "page32" || d.word === "memdesc16" || d.word === "memdesc8";
   for (const type of NEEDED) {
     if (small && !d.separated.has(type)) {
-      throw new DesignError(`${d.word} cannot leave ${type} without a descriptor: its word has no room for the overlay`);
+      throw new DesignError(
+        `${d.word} cannot leave ${type} without a descriptor: its word has no room for the overlay`,
+      );
     }
   }
   if (d.word === "slot64" && d.separated.size > 0) {
     throw new DesignError("slot64 keeps every type in its slot: nothing can be separated from it");
   }
   if (d.word === "page64" && d.separated.has("file") !== d.separated.has("anon")) {
-    throw new DesignError("page64 separates file and anon together: one struct folio serves both until anon_folio exists");
+    throw new DesignError(
+      "page64 separates file and anon together: one struct folio serves both until anon_folio exists",
+    );
   }
   if (d.word === "page64" && d.separated.has("file") !== d.separated.has("ksm")) {
     throw new DesignError("page64 separates ksm with file and anon: a KSM page is a folio there");
   }
   if (d.word === "memdesc8" && d.pageBits === "word") {
-    throw new DesignError("memdesc8 has no room for page bits in its word: page-bits=type or descriptor");
+    throw new DesignError(
+      "memdesc8 has no room for page bits in its word: page-bits=type or descriptor",
+    );
   }
   if ((d.word === "page64" || d.word === "slot64") && d.pageBits !== "word") {
     throw new DesignError(`${d.word} keeps page bits in the page's own flags: page-bits=word`);
   }
   if ((d.types === TYPES_PAGE32) !== (d.word === "page32")) {
-    throw new DesignError("the page32 type table belongs to page32, whose list pointers share the word, and to nothing else");
+    throw new DesignError(
+      "the page32 type table belongs to page32, whose list pointers share the word, and to nothing else",
+    );
   }
   if (d.pageBits === "type" && d.types.code[TYPE_NAMES.indexOf("anon-exclusive")] < 0) {
-    throw new DesignError(`page-bits=type needs an unassigned type to spend, which type table ${d.types.name} does not leave`);
+    throw new DesignError(
+      `page-bits=type needs an unassigned type to spend, which type table ${d.types.name} does not leave`,
+    );
   }
   for (const type of d.separated) {
-    if (small && d.types.code[TYPE_NAMES.indexOf(type)] < 0 && CORE.includes(type)) {
-      throw new DesignError(`type table ${d.types.name} has no ${type}, which ${d.word} cannot do without`);
+    if (small && d.types.code[TYPE_NAMES.indexOf(type)] < 0 && CORE.has(type)) {
+      throw new DesignError(
+        `type table ${d.types.name} has no ${type}, which ${d.word} cannot do without`,
+      );
     }
   }
 }
@@ -188,7 +252,9 @@ const sameSet = (a: ReadonlySet<TypeName>, b: ReadonlySet<TypeName>): boolean =>
 
 /** Types that the design gives a descriptor and its type table knows. */
 const describable = (d: Design): ReadonlySet<TypeName> =>
-  new Set([...d.separated].filter((t) => d.word === "page64" || d.types.code[TYPE_NAMES.indexOf(t)] >= 0));
+  new Set(
+    [...d.separated].filter((t) => d.word === "page64" || d.types.code[TYPE_NAMES.indexOf(t)] >= 0),
+  );
 
 /** Makes the page design on its words. */
 export function createWord(d: Design, context: DesignContext): PageDesign {
@@ -210,7 +276,9 @@ export function createWord(d: Design, context: DesignContext): PageDesign {
 }
 
 /** Bytes per page of a word, and bytes per pageblock of its side table, before a machine exists. */
-export const WORD_BYTES: Readonly<Record<WordName, { readonly page: number; readonly pageblock: number }>> = {
+export const WORD_BYTES: Readonly<
+  Record<WordName, { readonly page: number; readonly pageblock: number }>
+> = {
   page64: { page: 64, pageblock: 0 },
   page32: { page: 32, pageblock: 0 },
   memdesc16: { page: 16, pageblock: 1 },

@@ -27,7 +27,14 @@ import type { Ref } from "../../units.js";
 import type { PageDesign } from "../design/word/axis.js";
 import type { Words } from "../words/words.js";
 import type { Buddy } from "./buddy.js";
-import { MAX_ORDER, MIGRATE_ISOLATE, MIGRATE_MOVABLE, PAGEBLOCK_ORDER, type ZoneConfig, type Zones } from "./zones.js";
+import {
+  MAX_ORDER,
+  MIGRATE_ISOLATE,
+  MIGRATE_MOVABLE,
+  PAGEBLOCK_ORDER,
+  type ZoneConfig,
+  type Zones,
+} from "./zones.js";
 
 /** Negative errno values, as the kernel's functions return them. */
 export const ENOMEM = -12;
@@ -78,7 +85,11 @@ export class PageAllocator {
     this.#pcpRefs = pcpRefs;
     const order = [...this.zones.config.keys()].filter((z) => this.zones.config[z].spanned > 0);
     // Node 0 first, in each node from the highest zone down: build_zonelists for node 0.
-    order.sort((a, b) => this.zones.config[a].node - this.zones.config[b].node || this.zones.config[b].type - this.zones.config[a].type);
+    order.sort(
+      (a, b) =>
+        this.zones.config[a].node - this.zones.config[b].node ||
+        this.zones.config[b].type - this.zones.config[a].type,
+    );
     this.#zonelist = Int32Array.from(order);
     this.#node = Int32Array.from(this.zones.config, (z) => z.node);
     this.#zoneType = Int32Array.from(this.zones.config, (z) => z.type);
@@ -107,7 +118,8 @@ export class PageAllocator {
     const fast = effort === ALLOC_MIN ? ALLOC_LOW : effort;
     let pfn = this.#noFragment ? this.#fromZones(order, migrateType, fast, true) : ENOMEM;
     if (pfn < 0) pfn = this.#fromZones(order, migrateType, fast, false);
-    if (pfn < 0 && effort !== ALLOC_NO_WATERMARKS) pfn = this.#fromZones(order, migrateType, ALLOC_MIN, false);
+    if (pfn < 0 && effort !== ALLOC_NO_WATERMARKS)
+      pfn = this.#fromZones(order, migrateType, ALLOC_MIN, false);
     return pfn;
   }
 
@@ -142,7 +154,8 @@ export class PageAllocator {
 
   #hasUsable(zone: number, order: number): boolean {
     if (this.buddy.freeBlocks(zone, order) === 0) return false;
-    for (let type = 0; type < PCP_TYPES; type++) if (this.buddy.firstFree(zone, order, type) >= 0) return true;
+    for (let type = 0; type < PCP_TYPES; type++)
+      if (this.buddy.firstFree(zone, order, type) >= 0) return true;
     return false;
   }
 
@@ -161,7 +174,14 @@ export class PageAllocator {
   }
 
   /** rmqueue_bulk: a batch from the buddy lists, kept in the order it came. */
-  #fill(zone: number, pcp: Ref, list: Ref, order: number, migrateType: number, noFragment: boolean): void {
+  #fill(
+    zone: number,
+    pcp: Ref,
+    list: Ref,
+    order: number,
+    migrateType: number,
+    noFragment: boolean,
+  ): void {
     const { w, design, buddy } = this;
     const blocks = blocksToFill(w.load32(pcp, PCP_BATCH), w.load32(pcp, PCP_HIGH), order);
     let stealing = false;
@@ -198,7 +218,8 @@ export class PageAllocator {
   free(pfn: number, order: number): void {
     const zone = this.design.zoneOf(pfn);
     const blockType = this.zones.migrateTypeOf(pfn);
-    if (!hasList(order) || blockType === MIGRATE_ISOLATE) return this.buddy.giveLarge(zone, pfn, order);
+    if (!hasList(order) || blockType === MIGRATE_ISOLATE)
+      return this.buddy.giveLarge(zone, pfn, order);
     // Lists are for three types; what is in a high-atomic block counts as movable there.
     const migrateType = blockType < PCP_TYPES ? blockType : MIGRATE_MOVABLE;
     const { w, design } = this;
@@ -269,7 +290,8 @@ function blocksToFill(batch: number, high: number, order: number): number {
 }
 
 /** nr_pcp_free, without the growth for bursts: a batch, but a batch must stay. */
-const pagesToDrain = (batch: number, high: number): number => Math.max(1, Math.min(batch, high - batch));
+const pagesToDrain = (batch: number, high: number): number =>
+  Math.max(1, Math.min(batch, high - batch));
 
 /** alloc_flags_nofragment: where Normal is preferred and DMA32 is there to spread to. */
 function avoidsFragments(zonelist: readonly ZoneConfig[]): boolean {
@@ -284,6 +306,9 @@ const hasList = (order: number): boolean => order <= COSTLY_ORDER || order === P
 
 /** order_to_pindex: three types for each low order, then huge movable and huge other. */
 const listIndex = (order: number, migrateType: number): number =>
-  order > COSTLY_ORDER ? LOW_LISTS + (migrateType === MIGRATE_MOVABLE ? 1 : 0) : 3 * order + migrateType;
+  order > COSTLY_ORDER
+    ? LOW_LISTS + (migrateType === MIGRATE_MOVABLE ? 1 : 0)
+    : 3 * order + migrateType;
 
-const orderOfList = (index: number): number => (index >= LOW_LISTS ? PAGEBLOCK_ORDER : Math.floor(index / 3));
+const orderOfList = (index: number): number =>
+  index >= LOW_LISTS ? PAGEBLOCK_ORDER : Math.floor(index / 3);

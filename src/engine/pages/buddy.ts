@@ -13,7 +13,12 @@
  * Simplified: no CMA, no watermark boosting, no page reporting, no capture by
  * compaction; every folio counts as movable, whether or not it is on an LRU list.
  */
-import { FREE_AREA_NR_FREE, FREE_AREA_SIZE, ZONE_FREE_AREA, ZONE_NR_FREE } from "../layout/generated/offsets.js";
+import {
+  FREE_AREA_NR_FREE,
+  FREE_AREA_SIZE,
+  ZONE_FREE_AREA,
+  ZONE_NR_FREE,
+} from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
 import type { PageDesign } from "../design/word/axis.js";
 import { isFolioType, T_MOVABLE, T_ZPDESC, type PageType } from "../design/word/axis-types.js";
@@ -30,9 +35,12 @@ import {
 
 /** Which types an allocation may fall back to, in order; two columns per type. */
 const FALLBACKS = new Int8Array([
-  MIGRATE_RECLAIMABLE, MIGRATE_MOVABLE, // for unmovable
-  MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE, // for movable
-  MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, // for reclaimable
+  MIGRATE_RECLAIMABLE,
+  MIGRATE_MOVABLE, // for unmovable
+  MIGRATE_RECLAIMABLE,
+  MIGRATE_UNMOVABLE, // for movable
+  MIGRATE_UNMOVABLE,
+  MIGRATE_MOVABLE, // for reclaimable
 ]);
 /** Types below this are kept on per-CPU lists and may merge with each other. */
 const PCP_TYPES = 3;
@@ -60,12 +68,16 @@ export class Buddy {
     this.#start = Float64Array.from(zones.config, (z) => z.start);
     this.#end = Float64Array.from(zones.config, (z) => z.start + z.spanned);
     this.#interleaved = zones.config.some((a, i) =>
-      zones.config.some((b, j) => i < j && a.start < b.start + b.spanned && b.start < a.start + a.spanned),
+      zones.config.some(
+        (b, j) => i < j && a.start < b.start + b.spanned && b.start < a.start + a.spanned,
+      ),
     );
   }
 
   listRef(zone: number, order: number, migrateType: number): Ref {
-    return (this.zoneRefs[zone] + ((ZONE_FREE_AREA + order * FREE_AREA_SIZE) >> 4) + migrateType) as Ref;
+    return (this.zoneRefs[zone] +
+      ((ZONE_FREE_AREA + order * FREE_AREA_SIZE) >> 4) +
+      migrateType) as Ref;
   }
 
   /** First block of a free list; −1 when it is empty. */
@@ -79,7 +91,10 @@ export class Buddy {
 
   /** Free blocks of an order, all migrate types together. */
   freeBlocks(zone: number, order: number): number {
-    return this.w.load32(this.zoneRefs[zone] as Ref, ZONE_FREE_AREA + order * FREE_AREA_SIZE + FREE_AREA_NR_FREE);
+    return this.w.load32(
+      this.zoneRefs[zone] as Ref,
+      ZONE_FREE_AREA + order * FREE_AREA_SIZE + FREE_AREA_NR_FREE,
+    );
   }
 
   #count(zone: number, order: number, by: number): void {
@@ -157,16 +172,31 @@ export class Buddy {
       const type = this.#fallback(zone, current, migrateType, true);
       if (type === NO_FALLBACK) continue;
       if (type === NOT_CLAIMABLE) break;
-      const pfn = this.#tryClaim(zone, this.firstFree(zone, current, type), current, order, migrateType, type);
+      const pfn = this.#tryClaim(
+        zone,
+        this.firstFree(zone, current, type),
+        current,
+        order,
+        migrateType,
+        type,
+      );
       if (pfn >= 0) return pfn;
     }
     return -1;
   }
 
-  #tryClaim(zone: number, pfn: number, current: number, order: number, migrateType: number, blockType: number): number {
+  #tryClaim(
+    zone: number,
+    pfn: number,
+    current: number,
+    order: number,
+    migrateType: number,
+    blockType: number,
+  ): number {
     if (current >= PAGEBLOCK_ORDER) {
       this.#remove(zone, pfn, current, blockType);
-      for (let at = pfn; at < pfn + (1 << current); at += PAGEBLOCK_PAGES) this.zones.setMigrateType(at, migrateType);
+      for (let at = pfn; at < pfn + (1 << current); at += PAGEBLOCK_PAGES)
+        this.zones.setMigrateType(at, migrateType);
       this.#expand(zone, pfn, order, current, migrateType);
       return pfn;
     }
@@ -175,7 +205,8 @@ export class Buddy {
     const { free, movable } = this.#survey(start);
     // Pages that would become alike: what fits the wanted type, as far as can be told.
     const other = PAGEBLOCK_PAGES - (free + movable);
-    const alike = migrateType === MIGRATE_MOVABLE ? movable : blockType === MIGRATE_MOVABLE ? other : 0;
+    const alike =
+      migrateType === MIGRATE_MOVABLE ? movable : blockType === MIGRATE_MOVABLE ? other : 0;
     if (free + alike < PAGEBLOCK_PAGES / 2) return -1;
     this.moveBlock(zone, start, blockType, migrateType);
     return this.#smallest(zone, order, migrateType);
@@ -185,7 +216,7 @@ export class Buddy {
   #survey(start: number): { free: number; movable: number } {
     let free = 0;
     let movable = 0;
-    for (let pfn = start; pfn < start + PAGEBLOCK_PAGES; ) {
+    for (let pfn = start; pfn < start + PAGEBLOCK_PAGES;) {
       const order = this.design.freeOrderAt(pfn);
       if (order >= 0) {
         free += 1 << order;
@@ -200,7 +231,7 @@ export class Buddy {
 
   /** Moves a pageblock's free blocks to another type's lists and renames it. */
   moveBlock(zone: number, start: number, from: number, to: number): void {
-    for (let pfn = start; pfn < start + PAGEBLOCK_PAGES; ) {
+    for (let pfn = start; pfn < start + PAGEBLOCK_PAGES;) {
       const order = this.design.freeOrderAt(pfn);
       if (order < 0) {
         pfn++;
@@ -274,7 +305,10 @@ export class Buddy {
 
   /** buddy_merge_likely: were our buddy free, would the pair merge once more? */
   #mergeLikely(zone: number, pfn: number, order: number): boolean {
-    return order < MAX_ORDER - 1 && this.#isBuddy(zone, (pfn & ~(1 << order)) ^ (1 << (order + 1)), order + 1);
+    return (
+      order < MAX_ORDER - 1 &&
+      this.#isBuddy(zone, (pfn & ~(1 << order)) ^ (1 << (order + 1)), order + 1)
+    );
   }
 
   /** split_large_buddy: a block of several pageblocks goes back one by one, each as its own type. */
@@ -286,7 +320,8 @@ export class Buddy {
   }
 
   #rename(pfn: number, order: number, migrateType: number): void {
-    for (let at = pfn; at < pfn + (1 << order); at += PAGEBLOCK_PAGES) this.zones.setMigrateType(at, migrateType);
+    for (let at = pfn; at < pfn + (1 << order); at += PAGEBLOCK_PAGES)
+      this.zones.setMigrateType(at, migrateType);
   }
 }
 
@@ -296,4 +331,5 @@ function mayClaim(order: number, migrateType: number): boolean {
 }
 
 /** Pages that compaction could move: on an LRU list or with movable_ops. Any folio counts as on a list. */
-const isMovable = (type: PageType): boolean => isFolioType(type) || type === T_ZPDESC || type === T_MOVABLE;
+const isMovable = (type: PageType): boolean =>
+  isFolioType(type) || type === T_ZPDESC || type === T_MOVABLE;

@@ -27,7 +27,12 @@ import {
   KMEM_CACHE_PARTIAL_LAST,
   KMEM_CACHE_SIZE,
 } from "../layout/generated/offsets.js";
-import { CACHE_SHIFT, type CacheSpec, type PageDesign, type PageImage } from "../design/word/axis.js";
+import {
+  CACHE_SHIFT,
+  type CacheSpec,
+  type PageDesign,
+  type PageImage,
+} from "../design/word/axis.js";
 import { T_SLAB } from "../design/word/axis-types.js";
 import { objectSize, type FreePointer } from "../design/free-pointer.js";
 import type { Rcu } from "../rcu.js";
@@ -134,7 +139,8 @@ export class DescriptorCaches {
     let fresh = count >>> 16;
     let object = w.load32(meta, freelist) as Ref;
     if (object !== 0) w.store32(meta, freelist, w.load32(object, this.#freePointer[cache]));
-    else object = (this.#pageOf(meta) + (this.perSlab[cache] - fresh--) * this.stride[cache]) as Ref;
+    else
+      object = (this.#pageOf(meta) + (this.perSlab[cache] - fresh--) * this.stride[cache]) as Ref;
     w.store32(meta, counters, inuse | (fresh << 16));
     if ((count & 0xffff) === this.#ownObjects(cache)) w.add32(c, KMEM_CACHE_NR_EMPTY, -1);
     if (inuse === this.perSlab[cache]) this.#unlinkPartial(c, meta, slab);
@@ -261,7 +267,8 @@ export class DescriptorCaches {
     const descriptor = this.design.separateOf(slab);
     const holder = descriptor === 0 ? -1 : this.slabOf(descriptor);
     this.#discard(cache, slab);
-    if (holder >= 0 && holder !== slab && this.slabSlabs() > slabSlabs) this.#discard(this.#slabCache, holder);
+    if (holder >= 0 && holder !== slab && this.slabSlabs() > slabSlabs)
+      this.#discard(this.#slabCache, holder);
   }
 
   #describeSlab(cache: number, slab: number, page: Ref, descriptor: Ref, inuse: number): void {

@@ -73,7 +73,8 @@ export function tryGetFolio(
   const lo = design.ownerWord(pfn);
   const hi = w.hi;
   const folio = design.folioOfOwner(lo, hi);
-  const got = folio !== 0 && tryGet(w, folio, design.folio.refcount, mutants.getWithoutZeroCheck === true);
+  const got =
+    folio !== 0 && tryGet(w, folio, design.folio.refcount, mutants.getWithoutZeroCheck === true);
   const same = got && (mutants.skipRecheck === true || isStillOwner(design, w, pfn, lo, hi, folio));
   if (section) machine.rcu.readUnlock(cpu);
   if (same) return folio;
@@ -94,7 +95,14 @@ function tryGet(w: Words, folio: Ref, refcount: number, evenFromZero: boolean): 
 }
 
 /** The second read: the page still names this folio. */
-function isStillOwner(design: PageDesign, w: Words, pfn: number, lo: number, hi: number, folio: Ref): boolean {
+function isStillOwner(
+  design: PageDesign,
+  w: Words,
+  pfn: number,
+  lo: number,
+  hi: number,
+  folio: Ref,
+): boolean {
   const again = design.ownerWord(pfn);
   return again === lo && w.hi === hi && design.folioOfOwner(lo, hi) === folio;
 }

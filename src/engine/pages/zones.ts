@@ -61,7 +61,8 @@ export function zoneRuns(
   owners: readonly { readonly start: number; readonly end: number; readonly node: number }[] = [],
 ): ZoneRun[] {
   const cuts = new Set([0, frames]);
-  for (const z of zones) cuts.add(Math.min(z.start, frames)).add(Math.min(z.start + z.spanned, frames));
+  for (const z of zones)
+    cuts.add(Math.min(z.start, frames)).add(Math.min(z.start + z.spanned, frames));
   for (const o of owners) cuts.add(Math.min(o.start, frames)).add(Math.min(o.end, frames));
   const at = [...cuts].toSorted((a, b) => a - b);
   const runs: ZoneRun[] = [];
@@ -106,7 +107,13 @@ export class Zones implements ZoneMap {
   readonly #table: Ref;
   readonly #blocks: Ref;
 
-  constructor(w: Words, config: readonly ZoneConfig[], runs: readonly ZoneRun[], table: Ref, blocks: Ref) {
+  constructor(
+    w: Words,
+    config: readonly ZoneConfig[],
+    runs: readonly ZoneRun[],
+    table: Ref,
+    blocks: Ref,
+  ) {
     this.#w = w;
     this.#table = table;
     this.#blocks = blocks;
@@ -131,10 +138,12 @@ export class Zones implements ZoneMap {
     for (const [i, run] of this.runs.entries()) {
       const first = Math.floor(run.start / PAGEBLOCK_PAGES);
       if (i > 0 && run.start % PAGEBLOCK_PAGES !== 0) {
-        throw new RangeError(`zones meet inside a pageblock at frame ${run.start}: one byte per pageblock cannot tell them apart`);
+        throw new RangeError(
+          `zones meet inside a pageblock at frame ${run.start}: one byte per pageblock cannot tell them apart`,
+        );
       }
       const last = Math.ceil(run.end / PAGEBLOCK_PAGES);
-      for (let block = first; block < last; ) {
+      for (let block = first; block < last;) {
         if (block % 4 === 0 && block + 4 <= last) {
           // Four blocks a word, whole words at once.
           const words = Math.floor((last - block) / 4);
@@ -189,6 +198,14 @@ export class Zones implements ZoneMap {
   /** Boot: every pageblock is movable (memmap_init). */
   setAllMovable(frames: number): void {
     const blocks = Math.ceil(frames / PAGEBLOCK_PAGES);
-    this.#w.fillRun(this.#blocks, 0, new Int32Array([0x11111111 * MIGRATE_MOVABLE]), Math.ceil(blocks / 8), null, 0, 0);
+    this.#w.fillRun(
+      this.#blocks,
+      0,
+      new Int32Array([0x11111111 * MIGRATE_MOVABLE]),
+      Math.ceil(blocks / 8),
+      null,
+      0,
+      0,
+    );
   }
 }

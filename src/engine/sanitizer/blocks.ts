@@ -6,7 +6,12 @@
  * has a reference count). Today's kernel counts every page it hands out, so there
  * only slabs are looked at.
  */
-import { FOLIO_REFCOUNT, PAGE32_REFCOUNT, PAGE64_REFCOUNT, SLOT64_REF_COUNT } from "../layout/generated/offsets.js";
+import {
+  FOLIO_REFCOUNT,
+  PAGE32_REFCOUNT,
+  PAGE64_REFCOUNT,
+  SLOT64_REF_COUNT,
+} from "../layout/generated/offsets.js";
 import { isFolioType, T_BUDDY, T_MISC, T_SLAB } from "../design/word/axis-types.js";
 import type { HeldBlock, View } from "./view.js";
 import type { Report, Rule } from "./rule.js";
@@ -18,12 +23,18 @@ const answers = (view: View, block: HeldBlock, type: number): boolean =>
 function pageOfHeld(view: View, block: HeldBlock, pfn: number, report: Report): void {
   const { design } = view.m;
   const type = design.typeOf(pfn);
-  if (!answers(view, block, type)) report(pfn, `its type is ${type}, its block of type ${block.type} is held`);
-  if (type === T_MISC && block.type === T_MISC && design.subtypeOf(pfn) !== block.subtype) report(pfn, `its subtype is ${design.subtypeOf(pfn)}, not ${block.subtype}`);
-  if (design.blockOf(pfn) !== block.pfn) report(pfn, `it says its block starts at ${design.blockOf(pfn)}, it starts at ${block.pfn}`);
-  if (design.orderOf(pfn) !== block.order) report(pfn, `it says order ${design.orderOf(pfn)}, its block is of order ${block.order}`);
-  if (design.descriptorOf(pfn) !== design.descriptorOf(block.pfn)) report(pfn, "its descriptor is not its block's");
-  if (!isFolioType(block.type) && design.mappingBitsOf(pfn) !== 0) report(pfn, "it is no folio and shows a mapping's bits");
+  if (!answers(view, block, type))
+    report(pfn, `its type is ${type}, its block of type ${block.type} is held`);
+  if (type === T_MISC && block.type === T_MISC && design.subtypeOf(pfn) !== block.subtype)
+    report(pfn, `its subtype is ${design.subtypeOf(pfn)}, not ${block.subtype}`);
+  if (design.blockOf(pfn) !== block.pfn)
+    report(pfn, `it says its block starts at ${design.blockOf(pfn)}, it starts at ${block.pfn}`);
+  if (design.orderOf(pfn) !== block.order)
+    report(pfn, `it says order ${design.orderOf(pfn)}, its block is of order ${block.order}`);
+  if (design.descriptorOf(pfn) !== design.descriptorOf(block.pfn))
+    report(pfn, "its descriptor is not its block's");
+  if (!isFolioType(block.type) && design.mappingBitsOf(pfn) !== 0)
+    report(pfn, "it is no folio and shows a mapping's bits");
 }
 
 export const PAGES_ANSWER_FOR_THEIR_BLOCK: Rule = {
@@ -43,9 +54,12 @@ export const FREE_PAGES_ANSWER_FREE: Rule = {
     for (const list of freeLists) {
       for (const { pfn, order } of list.blocks) {
         for (let at = pfn; at < pfn + 2 ** order; at++) {
-          if (m.design.typeOf(at) !== T_BUDDY) report(at, `${list.name}: its type is ${m.design.typeOf(at)}`);
-          if (m.design.blockOf(at) !== pfn) report(at, `${list.name}: it says its block starts at ${m.design.blockOf(at)}`);
-          if (m.design.orderOf(at) !== order) report(at, `${list.name}: it says order ${m.design.orderOf(at)}`);
+          if (m.design.typeOf(at) !== T_BUDDY)
+            report(at, `${list.name}: its type is ${m.design.typeOf(at)}`);
+          if (m.design.blockOf(at) !== pfn)
+            report(at, `${list.name}: it says its block starts at ${m.design.blockOf(at)}`);
+          if (m.design.orderOf(at) !== order)
+            report(at, `${list.name}: it says order ${m.design.orderOf(at)}`);
         }
       }
     }
@@ -65,7 +79,11 @@ export const FOLIOS_ARE_COUNTED: Rule = {
 };
 
 /** Offset of the count in a page's own words, and what it must be there; null where there is none. */
-function ownCount(view: View, block: HeldBlock, index: number): { readonly off: number; readonly must: number } | null {
+function ownCount(
+  view: View,
+  block: HeldBlock,
+  index: number,
+): { readonly off: number; readonly must: number } | null {
   const { design } = view.m;
   const folio = isFolioType(block.type);
   switch (design.wordsOf(block.pfn).struct) {
@@ -73,7 +91,9 @@ function ownCount(view: View, block: HeldBlock, index: number): { readonly off: 
       return { off: PAGE32_REFCOUNT, must: 0 };
     case "PAGE64": {
       const separate = folio && design.separateOf(block.pfn) !== 0;
-      return block.type === T_SLAB || separate || index > 0 ? { off: PAGE64_REFCOUNT, must: 0 } : null;
+      return block.type === T_SLAB || separate || index > 0
+        ? { off: PAGE64_REFCOUNT, must: 0 }
+        : null;
     }
     case "SLOT64":
       return folio && index === 0 ? null : { off: SLOT64_REF_COUNT, must: index === 0 ? 1 : 0 };

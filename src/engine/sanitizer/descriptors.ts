@@ -23,7 +23,9 @@ import type { SlabView, View } from "./view.js";
 /** Number of the object in its slab; −1 for a reference that is no object's. */
 function indexIn(view: View, slab: SlabView, object: Ref): number {
   const index = (object - slab.page) / view.m.caches.stride[slab.cache];
-  return Number.isInteger(index) && index >= 0 && index < view.m.caches.perSlab[slab.cache] ? index : -1;
+  return Number.isInteger(index) && index >= 0 && index < view.m.caches.perSlab[slab.cache]
+    ? index
+    : -1;
 }
 
 /** The free objects of a slab, by number: on its free list, or never handed out. */
@@ -46,8 +48,10 @@ export const SLABS_ADD_UP: Rule = {
       }
       const free = freeIn(view, slab);
       if (free.has(-1)) report(slab.pfn, "its free list names what is no object of the slab");
-      if (free.size !== slab.free.length + slab.fresh) report(slab.pfn, "an object is on its free list twice, or was never handed out");
-      if (slab.inuse + free.size !== per) report(slab.pfn, `${slab.inuse} objects in use and ${free.size} free of ${per}`);
+      if (free.size !== slab.free.length + slab.fresh)
+        report(slab.pfn, "an object is on its free list twice, or was never handed out");
+      if (slab.inuse + free.size !== per)
+        report(slab.pfn, `${slab.inuse} objects in use and ${free.size} free of ${per}`);
     }
   },
 };
@@ -61,7 +65,8 @@ function* ownersOf(view: View): Generator<{ pfn: number; cache: number; object: 
     if (cache >= 0 || object !== 0) yield { pfn: b.pfn, cache, object };
   }
   if (view.slabCache < 0) return;
-  for (const s of view.slabs) yield { pfn: s.pfn, cache: view.slabCache, object: design.separateOf(s.pfn) };
+  for (const s of view.slabs)
+    yield { pfn: s.pfn, cache: view.slabCache, object: design.separateOf(s.pfn) };
 }
 
 export const DESCRIPTORS_ARE_OBJECTS: Rule = {
@@ -76,12 +81,15 @@ export const DESCRIPTORS_ARE_OBJECTS: Rule = {
         report(pfn, `its descriptor ${object} is no object of cache ${cache}`);
         continue;
       }
-      if (freeIn(view, slab).has(indexIn(view, slab, object))) report(pfn, `its descriptor ${object} is free`);
-      if (used.has(object)) report(pfn, `it shares descriptor ${object} with frame ${used.get(object)}`);
+      if (freeIn(view, slab).has(indexIn(view, slab, object)))
+        report(pfn, `its descriptor ${object} is free`);
+      if (used.has(object))
+        report(pfn, `it shares descriptor ${object} with frame ${used.get(object)}`);
       used.set(object, pfn);
     }
     const inuse = view.slabs.reduce((sum, s) => sum + s.inuse, 0);
-    if (inuse !== used.size) report(-1, `${inuse} objects are in use, ${used.size} blocks have one`);
+    if (inuse !== used.size)
+      report(-1, `${inuse} objects are in use, ${used.size} blocks have one`);
   },
 };
 
@@ -94,7 +102,8 @@ export const SLABS_OF_SLABS_DESCRIBE_THEMSELVES: Rule = {
       if (m.heap.frameOf(s.page) !== s.pfn) report(s.pfn, "its bytes are another frame's");
       if (slabCache < 0) continue;
       const own = m.design.separateOf(s.pfn) === s.page;
-      if (own !== (s.cache === slabCache)) report(s.pfn, own ? "it describes itself" : "its descriptor is not its first object");
+      if (own !== (s.cache === slabCache))
+        report(s.pfn, own ? "it describes itself" : "its descriptor is not its first object");
     }
   },
 };
@@ -106,11 +115,20 @@ function cacheCounts(view: View, cache: number, report: Report): void {
   const empty = cache === slabCache ? 1 : 0;
   const expect = (name: string, off: number, is: number): void => {
     const counted = m.w.load32(ref, off);
-    if (counted !== is) report(-1, `cache ${m.caches.specs[cache].name}: ${name} is ${counted}, ${is} are there`);
+    if (counted !== is)
+      report(-1, `cache ${m.caches.specs[cache].name}: ${name} is ${counted}, ${is} are there`);
   };
   expect("nr_slabs", KMEM_CACHE_NR_SLABS, slabs.length);
-  expect("nr_objects", KMEM_CACHE_NR_OBJECTS, slabs.reduce((sum, s) => sum + s.inuse, 0));
-  expect("nr_partial", KMEM_CACHE_NR_PARTIAL, slabs.filter((s) => s.inuse < m.caches.perSlab[cache]).length);
+  expect(
+    "nr_objects",
+    KMEM_CACHE_NR_OBJECTS,
+    slabs.reduce((sum, s) => sum + s.inuse, 0),
+  );
+  expect(
+    "nr_partial",
+    KMEM_CACHE_NR_PARTIAL,
+    slabs.filter((s) => s.inuse < m.caches.perSlab[cache]).length,
+  );
   expect("nr_empty", KMEM_CACHE_NR_EMPTY, slabs.filter((s) => s.inuse === empty).length);
 }
 
@@ -118,7 +136,8 @@ export const CACHES_ADD_UP: Rule = {
   name: "caches add up",
   says: "a cache's slabs, objects, partial and empty slabs are as many as it counts",
   watch(view, report) {
-    for (let cache = 0; cache < view.m.caches.specs.length; cache++) cacheCounts(view, cache, report);
+    for (let cache = 0; cache < view.m.caches.specs.length; cache++)
+      cacheCounts(view, cache, report);
   },
 };
 
@@ -126,16 +145,23 @@ function partialList(view: View, cache: number, report: Report): void {
   const { m } = view;
   const { next, prev } = m.design.slab;
   const ref = m.caches.cacheRef(cache);
-  const partial = new Set(view.slabs.filter((s) => s.cache === cache && s.inuse < m.caches.perSlab[cache]).map((s) => s.pfn));
+  const partial = new Set(
+    view.slabs
+      .filter((s) => s.cache === cache && s.inuse < m.caches.perSlab[cache])
+      .map((s) => s.pfn),
+  );
   let before = -1;
-  for (let pfn = m.w.load32(ref, KMEM_CACHE_PARTIAL_FIRST) - 1; pfn >= 0; ) {
-    if (!partial.delete(pfn)) return report(pfn, "it is on a partial list and has no free object, or is there twice");
+  for (let pfn = m.w.load32(ref, KMEM_CACHE_PARTIAL_FIRST) - 1; pfn >= 0;) {
+    if (!partial.delete(pfn))
+      return report(pfn, "it is on a partial list and has no free object, or is there twice");
     const meta = m.design.descriptorOf(pfn);
-    if (m.w.load32(meta, prev) - 1 !== before) report(pfn, "its way back on the partial list is wrong");
+    if (m.w.load32(meta, prev) - 1 !== before)
+      report(pfn, "its way back on the partial list is wrong");
     before = pfn;
     pfn = m.w.load32(meta, next) - 1;
   }
-  if (m.w.load32(ref, KMEM_CACHE_PARTIAL_LAST) - 1 !== before) report(before, "it ends the partial list, and the cache says another does");
+  if (m.w.load32(ref, KMEM_CACHE_PARTIAL_LAST) - 1 !== before)
+    report(before, "it ends the partial list, and the cache says another does");
   for (const pfn of partial) report(pfn, "it has free objects and is on no partial list");
 }
 
@@ -143,7 +169,8 @@ export const PARTIAL_LISTS_ARE_WHOLE: Rule = {
   name: "partial lists are whole",
   says: "the slabs with free objects are on their cache's partial list, each once, linked both ways",
   watch(view, report) {
-    for (let cache = 0; cache < view.m.caches.specs.length; cache++) partialList(view, cache, report);
+    for (let cache = 0; cache < view.m.caches.specs.length; cache++)
+      partialList(view, cache, report);
   },
 };
 
@@ -153,12 +180,20 @@ export const BYTES_ADD_UP: Rule = {
   watch({ m, slabs }, report) {
     const usage = m.caches.usage();
     const counted = usage.reduce((sum, c) => sum + c.slabs, 0);
-    if (counted !== slabs.length) report(-1, `${counted} slabs are counted, ${slabs.length} frames hold descriptors`);
+    if (counted !== slabs.length)
+      report(-1, `${counted} slabs are counted, ${slabs.length} frames hold descriptors`);
     for (const [cache, c] of usage.entries()) {
       const waste = c.slabs * PAGE_SIZE - c.objects * c.objectSize;
-      const free = slabs.filter((s) => s.cache === cache).reduce((sum, s) => sum + s.free.length + s.fresh, 0);
-      const ends = c.slabs * (REFS_PER_PAGE - m.caches.perSlab[cache] * m.caches.stride[cache]) * 16;
-      if (waste !== free * c.objectSize + ends) report(-1, `cache ${c.name}: ${waste} bytes of waste, free objects and ends of slabs make ${free * c.objectSize + ends}`);
+      const free = slabs
+        .filter((s) => s.cache === cache)
+        .reduce((sum, s) => sum + s.free.length + s.fresh, 0);
+      const ends =
+        c.slabs * (REFS_PER_PAGE - m.caches.perSlab[cache] * m.caches.stride[cache]) * 16;
+      if (waste !== free * c.objectSize + ends)
+        report(
+          -1,
+          `cache ${c.name}: ${waste} bytes of waste, free objects and ends of slabs make ${free * c.objectSize + ends}`,
+        );
     }
   },
 };

@@ -42,8 +42,10 @@ export const ONE_PLACE: Rule = {
     const given = new Uint8Array(places.length);
     for (const { start, end } of view.claims.given) given.fill(1, start, end);
     for (let pfn = 0; pfn < places.length; pfn++) {
-      if (given[pfn] === 1 && places[pfn] === NOWHERE) report(pfn, "it is lost: on no list and held by nobody");
-      if (given[pfn] === 0 && places[pfn] !== NOWHERE) report(pfn, `it was never given, and is ${PLACES[places[pfn]]}`);
+      if (given[pfn] === 1 && places[pfn] === NOWHERE)
+        report(pfn, "it is lost: on no list and held by nobody");
+      if (given[pfn] === 0 && places[pfn] !== NOWHERE)
+        report(pfn, `it was never given, and is ${PLACES[places[pfn]]}`);
     }
   },
 };
@@ -58,7 +60,10 @@ export const BUDDIES_ARE_MERGED: Rule = {
         if (order === MAX_ORDER || buddy < pfn || buddy >= m.config.frames) continue;
         if (m.zones.ownerOf(buddy) !== zone || m.design.freeOrderAt(buddy) !== order) continue;
         const other = m.zones.migrateTypeOf(buddy);
-        const apart = order >= PAGEBLOCK_ORDER && other !== migrateType && (other >= MERGEABLE || migrateType >= MERGEABLE);
+        const apart =
+          order >= PAGEBLOCK_ORDER &&
+          other !== migrateType &&
+          (other >= MERGEABLE || migrateType >= MERGEABLE);
         if (!apart) report(pfn, `its buddy ${buddy} of order ${order} is free too`);
       }
     }

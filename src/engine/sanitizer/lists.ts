@@ -15,10 +15,12 @@ function links(list: List, view: View, report: Report): void {
   let before = -1;
   for (const { pfn } of list.blocks) {
     const prev = view.m.design.prevOf(pfn);
-    if (prev !== before) report(pfn, `${list.name}: prev is ${prev}, the block before is ${before}`);
+    if (prev !== before)
+      report(pfn, `${list.name}: prev is ${prev}, the block before is ${before}`);
     before = pfn;
   }
-  if (list.last !== before) report(list.last, `${list.name}: its head's last is ${list.last}, its last block ${before}`);
+  if (list.last !== before)
+    report(list.last, `${list.name}: its head's last is ${list.last}, its last block ${before}`);
 }
 
 export const LINKS_AGREE: Rule = {
@@ -63,7 +65,8 @@ export const LISTED_BLOCKS_ARE_OF_THE_ZONE: Rule = {
     for (const list of [...freeLists, ...pcpLists]) {
       for (const { pfn, order, zone } of list.blocks) {
         const run = m.zones.runs.find((r) => pfn >= r.start && pfn < r.end);
-        if (run === undefined || run.zone !== zone || pfn + 2 ** order > run.end) report(pfn, `${list.name}: it is not all the zone's`);
+        if (run === undefined || run.zone !== zone || pfn + 2 ** order > run.end)
+          report(pfn, `${list.name}: it is not all the zone's`);
       }
     }
   },
@@ -81,11 +84,16 @@ export const FREE_COUNTS_AGREE: Rule = {
       for (let order = 0; order <= MAX_ORDER; order++) {
         const blocks = listed[zone * areas + order];
         const counted = m.buddy.freeBlocks(zone, order);
-        if (counted !== blocks) report(-1, `zone ${zone}, order ${order}: nr_free is ${counted}, ${blocks} blocks are on the lists`);
+        if (counted !== blocks)
+          report(
+            -1,
+            `zone ${zone}, order ${order}: nr_free is ${counted}, ${blocks} blocks are on the lists`,
+          );
         pages += blocks * 2 ** order;
       }
       const free = m.buddy.freePages(zone);
-      if (free !== pages) report(-1, `zone ${zone}: ${free} free pages are counted, ${pages} are on the lists`);
+      if (free !== pages)
+        report(-1, `zone ${zone}: ${free} free pages are counted, ${pages} are on the lists`);
     }
   },
 };
@@ -96,10 +104,16 @@ export const PCP_COUNTS_AGREE: Rule = {
   watch({ m, pcpLists }, report) {
     for (let zone = 0; zone < m.config.zones.length; zone++) {
       for (let cpu = 0; cpu < m.config.cpus; cpu++) {
-        const blocks = pcpLists.filter((l) => l.zone === zone && l.cpu === cpu).flatMap((l) => l.blocks);
+        const blocks = pcpLists
+          .filter((l) => l.zone === zone && l.cpu === cpu)
+          .flatMap((l) => l.blocks);
         const pages = blocks.reduce((sum, b) => sum + 2 ** b.order, 0);
         const counted = m.w.load32(m.allocator.pcpRef(zone, cpu), PCP_COUNT);
-        if (counted !== pages) report(-1, `zone ${zone}, CPU ${cpu}: ${counted} pages are counted, ${pages} are on the lists`);
+        if (counted !== pages)
+          report(
+            -1,
+            `zone ${zone}, CPU ${cpu}: ${counted} pages are counted, ${pages} are on the lists`,
+          );
       }
     }
   },

@@ -80,7 +80,8 @@ export interface View {
 }
 
 /** Order of the blocks on a per-CPU list. */
-const orderOfList = (index: number): number => (index >= LOW_LISTS ? PAGEBLOCK_ORDER : Math.floor(index / 3));
+const orderOfList = (index: number): number =>
+  index >= LOW_LISTS ? PAGEBLOCK_ORDER : Math.floor(index / 3);
 
 /** Walks the machine. Throws RuleViolation where a list never ends. */
 export function viewOf(m: Machine, claims: Claims): View {
@@ -98,8 +99,10 @@ export function viewOf(m: Machine, claims: Claims): View {
 function walk(m: Machine, head: Ref, name: string, make: (pfn: number) => ListedBlock): List {
   const blocks: ListedBlock[] = [];
   for (let pfn = m.w.load32(head, FIRST) - 1; pfn >= 0; pfn = m.design.nextOf(pfn)) {
-    if (pfn >= m.config.frames) throw new RuleViolation("lists end", pfn, `${name} leads out of the machine`);
-    if (blocks.length >= m.config.frames) throw new RuleViolation("lists end", pfn, `${name} is a ring`);
+    if (pfn >= m.config.frames)
+      throw new RuleViolation("lists end", pfn, `${name} leads out of the machine`);
+    if (blocks.length >= m.config.frames)
+      throw new RuleViolation("lists end", pfn, `${name} is a ring`);
     blocks.push(make(pfn));
   }
   return { name, blocks, last: m.w.load32(head, LAST) - 1 };
@@ -127,7 +130,11 @@ function pcpLists(m: Machine): (List & { zone: number; cpu: number })[] {
         const head = (m.allocator.pcpRef(zone, cpu) + (PCP_LISTS >> 4) + index) as Ref;
         const order = orderOfList(index);
         const name = `per-CPU list ${index} of zone ${zone}, CPU ${cpu}`;
-        lists.push({ ...walk(m, head, name, (pfn) => ({ pfn, order, zone, migrateType: -1 })), zone, cpu });
+        lists.push({
+          ...walk(m, head, name, (pfn) => ({ pfn, order, zone, migrateType: -1 })),
+          zone,
+          cpu,
+        });
       }
     }
   }

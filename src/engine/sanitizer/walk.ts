@@ -8,7 +8,15 @@
  * often. It predicts refusals too: a type that the design has no place for is
  * EINVAL, anything else that fails is ENOMEM.
  */
-import { isFolioType, MISC_UNKNOWN, T_ANON, T_FILE, T_KSM, T_MISC, type PageType } from "../design/word/axis-types.js";
+import {
+  isFolioType,
+  MISC_UNKNOWN,
+  T_ANON,
+  T_FILE,
+  T_KSM,
+  T_MISC,
+  type PageType,
+} from "../design/word/axis-types.js";
 import { RuleViolation } from "../errors.js";
 import type { Machine } from "../machine.js";
 import { EINVAL, ENOMEM } from "../pages/allocator.js";
@@ -48,7 +56,13 @@ export class Walk {
   *#held(): Generator<HeldBlock> {
     for (let i = 0; i < this.#pfn.length; i++) {
       const subtype = this.#type[i] === T_MISC ? MISC_UNKNOWN : 0;
-      yield { pfn: this.#pfn[i], order: this.#order[i], type: this.#type[i], subtype, refs: this.#refs[i] };
+      yield {
+        pfn: this.#pfn[i],
+        order: this.#order[i],
+        type: this.#type[i],
+        subtype,
+        refs: this.#refs[i],
+      };
     }
   }
 
@@ -88,7 +102,8 @@ export class Walk {
   }
 
   #refused(result: number, type: PageType): void {
-    if (result !== EINVAL) throw new RuleViolation("types that a design has not are refused", result, `type ${type}`);
+    if (result !== EINVAL)
+      throw new RuleViolation("types that a design has not are refused", result, `type ${type}`);
   }
 
   #keep(pfn: number, order: number, type: PageType, refs: number): void {

@@ -17,7 +17,15 @@ import type { Ref } from "../../units.js";
 import type { Words } from "./words.js";
 import { PlainWords } from "./plain.js";
 
-export type AccessKind = "load32" | "load64" | "store32" | "store64" | "cas32" | "cas64" | "add32" | "await32";
+export type AccessKind =
+  | "load32"
+  | "load64"
+  | "store32"
+  | "store64"
+  | "cas32"
+  | "cas64"
+  | "add32"
+  | "await32";
 
 /** What a stopped thread is about to do. */
 export interface Access {
@@ -57,7 +65,9 @@ export interface Resumed<T> {
 export class NotRepeatable extends Error {
   override readonly name = "NotRepeatable";
   constructor(at: number, was: Access, is: string) {
-    super(`access ${at} was ${was.kind} of ${was.ref}+${was.off} and is ${is} when the thread is run again`);
+    super(
+      `access ${at} was ${was.kind} of ${was.ref}+${was.off} and is ${is} when the thread is run again`,
+    );
   }
 }
 
@@ -112,7 +122,15 @@ export class CheckedWords implements Words {
     return null;
   }
 
-  #did(kind: AccessKind, ref: Ref, off: number, value: number, high: number, lo: number, hi: number): void {
+  #did(
+    kind: AccessKind,
+    ref: Ref,
+    off: number,
+    value: number,
+    high: number,
+    lo: number,
+    hi: number,
+  ): void {
     this.#made = { access: { kind, ref, off, value, high }, lo, hi };
   }
 
@@ -195,7 +213,8 @@ export class CheckedWords implements Words {
     base: number,
     delta: number,
   ): void {
-    if (!this.#running) return this.memory.fillRun(ref, off, template, periods, strided, base, delta);
+    if (!this.#running)
+      return this.memory.fillRun(ref, off, template, periods, strided, base, delta);
     const total = template.length * periods;
     const image = new Int32Array(total);
     PlainWords.fill(image, 0, template, periods, strided, base, delta);

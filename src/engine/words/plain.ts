@@ -17,7 +17,8 @@ export class PlainWords implements Words {
 
   /** Throws RangeError beyond {@link DENSE_LIMIT}: use sparse words there. */
   constructor(size: Bytes) {
-    if (size > DENSE_LIMIT) throw new RangeError(`a dense arena of ${size} bytes is beyond ${DENSE_LIMIT}`);
+    if (size > DENSE_LIMIT)
+      throw new RangeError(`a dense arena of ${size} bytes is beyond ${DENSE_LIMIT}`);
     this.mem = new Int32Array(Math.ceil(size / 4));
   }
 

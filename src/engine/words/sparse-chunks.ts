@@ -28,7 +28,13 @@ export class ChunkOverlay {
 
   bytesHeld(): number {
     const blocks = this.#blocks.length * BLOCK_SLOTS * CHUNK_WORDS * 4;
-    return blocks + this.#keys.byteLength + this.#slots.byteLength + this.#free.length * 8 + this.#regions.byteLength;
+    return (
+      blocks +
+      this.#keys.byteLength +
+      this.#slots.byteLength +
+      this.#free.length * 8 +
+      this.#regions.byteLength
+    );
   }
 
   block(slot: number): Int32Array {
@@ -57,7 +63,8 @@ export class ChunkOverlay {
   insert(chunk: number): number {
     if ((this.size + 1) * 5 > (this.#mask + 1) * 3) this.#grow();
     const slot = this.#free.pop() ?? this.#used++;
-    if (slot >>> BLOCK_BITS === this.#blocks.length) this.#blocks.push(new Int32Array(BLOCK_SLOTS * CHUNK_WORDS));
+    if (slot >>> BLOCK_BITS === this.#blocks.length)
+      this.#blocks.push(new Int32Array(BLOCK_SLOTS * CHUNK_WORDS));
     this.#put(chunk, slot);
     this.size++;
     this.#count(chunk >>> REGION_BITS);
@@ -116,7 +123,8 @@ export class ChunkOverlay {
     for (let region = from >>> REGION_BITS; region <= last; region++) {
       const first = region << REGION_BITS;
       const end = Math.min(to, first + (1 << REGION_BITS));
-      for (let chunk = Math.max(from, first); chunk < end && this.#regions[region] > 0; chunk++) this.remove(chunk);
+      for (let chunk = Math.max(from, first); chunk < end && this.#regions[region] > 0; chunk++)
+        this.remove(chunk);
     }
   }
 }

@@ -35,12 +35,14 @@ class Leaf {
 
   /** Makes room at `at` by moving what lies behind. */
   open(at: number): void {
-    for (const column of [this.start, this.end, this.origin, this.base, this.template]) column.copyWithin(at + 1, at, this.count);
+    for (const column of [this.start, this.end, this.origin, this.base, this.template])
+      column.copyWithin(at + 1, at, this.count);
     this.count++;
   }
 
   close(at: number, n: number): void {
-    for (const column of [this.start, this.end, this.origin, this.base, this.template]) column.copyWithin(at, at + n, this.count);
+    for (const column of [this.start, this.end, this.origin, this.base, this.template])
+      column.copyWithin(at, at + n, this.count);
     this.count -= n;
   }
 
@@ -136,7 +138,14 @@ export class SparseRuns {
   }
 
   /** Writes a run over the words from `start` up to but without `end`. */
-  fill(start: number, end: number, words: Int32Array, strided: Int32Array | null, base: number, delta: number): void {
+  fill(
+    start: number,
+    end: number,
+    words: Int32Array,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+  ): void {
     this.#forget();
     const template = this.#intern(words, strided, delta);
     this.#clear(start, end);
@@ -157,7 +166,15 @@ export class SparseRuns {
     return Number.isInteger(periods) && (!t.strided || leaf.base[i] + periods * t.delta === base);
   }
 
-  #insert(l: number, i: number, start: number, end: number, origin: number, base: number, template: number): void {
+  #insert(
+    l: number,
+    i: number,
+    start: number,
+    end: number,
+    origin: number,
+    base: number,
+    template: number,
+  ): void {
     let leaf = this.#leaves[l];
     if (leaf.count === LEAF) {
       // At the end of a rising stream the full leaf stays full.
@@ -236,7 +253,13 @@ export class SparseRuns {
     }
     const same = this.#byContent.get(hash) ?? [];
     for (const id of same) if (isTemplate(this.#templates[id], words, part, step)) return id;
-    const id = this.#templates.push({ words: words.slice(), part, delta: step, strided: part.includes(LOW) }) - 1;
+    const id =
+      this.#templates.push({
+        words: words.slice(),
+        part,
+        delta: step,
+        strided: part.includes(LOW),
+      }) - 1;
     same.push(id);
     this.#byContent.set(hash, same);
     // The arrays, and about what the objects around them take.
@@ -247,7 +270,8 @@ export class SparseRuns {
 
 function isTemplate(t: Template, words: Int32Array, part: Uint8Array, delta: number): boolean {
   if (t.delta !== delta || t.words.length !== words.length) return false;
-  for (let i = 0; i < words.length; i++) if (t.words[i] !== words[i] || t.part[i] !== part[i]) return false;
+  for (let i = 0; i < words.length; i++)
+    if (t.words[i] !== words[i] || t.part[i] !== part[i]) return false;
   return true;
 }
 

@@ -19,7 +19,8 @@ import { Deadlock, type Words } from "./words.js";
 
 /** Number of the 64-byte chunk that a place lies in, and of its word there. */
 const chunkOf = (ref: Ref, off: number): number => (ref + (off >> 4)) >>> 2;
-const wordOf = (ref: Ref, off: number): number => (((ref + (off >> 4)) & 3) << 2) | ((off >> 2) & 3);
+const wordOf = (ref: Ref, off: number): number =>
+  (((ref + (off >> 4)) & 3) << 2) | ((off >> 2) & 3);
 
 export class SparseWords implements Words {
   hi = 0;
@@ -73,7 +74,9 @@ export class SparseWords implements Words {
   load32(ref: Ref, off: number): number {
     const chunk = chunkOf(ref, off);
     const word = wordOf(ref, off);
-    return this.#find(chunk) ? this.#words[this.#at + word] : this.#runs.word(chunk * CHUNK_WORDS + word);
+    return this.#find(chunk)
+      ? this.#words[this.#at + word]
+      : this.#runs.word(chunk * CHUNK_WORDS + word);
   }
 
   store32(ref: Ref, off: number, value: number): void {
@@ -139,7 +142,7 @@ export class SparseWords implements Words {
     const end = start + template.length * periods;
     if (end === start) return;
     this.#runs.fill(start, end, template, strided, base, delta);
-    
+    this.#rewrite(start, end);
   }
 
   /** A run was written over these words: chunks that it covers go back to being computed, others take its words in. */
@@ -147,7 +150,8 @@ export class SparseWords implements Words {
     if (this.#chunks.size === 0) return;
     const first = Math.floor(start / CHUNK_WORDS);
     const last = Math.floor((end - 1) / CHUNK_WORDS);
-    if (start % CHUNK_WORDS !== 0 || end < (first + 1) * CHUNK_WORDS) this.#rewriteEdge(first, start, end);
+    if (start % CHUNK_WORDS !== 0 || end < (first + 1) * CHUNK_WORDS)
+      this.#rewriteEdge(first, start, end);
     if (last > first && end % CHUNK_WORDS !== 0) this.#rewriteEdge(last, start, end);
     const from = Math.ceil(start / CHUNK_WORDS);
     const to = Math.floor(end / CHUNK_WORDS);

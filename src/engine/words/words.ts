@@ -55,7 +55,9 @@ export interface Words {
 export class Deadlock extends Error {
   override readonly name = "Deadlock";
   constructor(ref: Ref, off: number, is: number, wants: number) {
-    super(`waiting for word ${ref}+${off} to become ${wants}, it is ${is} and no other thread runs`);
+    super(
+      `waiting for word ${ref}+${off} to become ${wants}, it is ${is} and no other thread runs`,
+    );
   }
 }
 

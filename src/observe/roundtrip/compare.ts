@@ -58,10 +58,15 @@ export function metadataFrames(populated: Populated): { kind: Kind; frames: numb
     const range = rangeOf(aside, pfn);
     add(range?.kind ?? "free", 1);
   });
-  return KINDS.flatMap((kind) => (counts.has(kind) ? [{ kind, frames: counts.get(kind) ?? 0 }] : []));
+  return KINDS.flatMap((kind) =>
+    counts.has(kind) ? [{ kind, frames: counts.get(kind) ?? 0 }] : [],
+  );
 }
 
-function rangeOf<R extends { readonly start: number; readonly end: number }>(sorted: readonly R[], pfn: number): R | undefined {
+function rangeOf<R extends { readonly start: number; readonly end: number }>(
+  sorted: readonly R[],
+  pfn: number,
+): R | undefined {
   let lo = 0;
   let hi = sorted.length - 1;
   while (lo <= hi) {
@@ -86,7 +91,11 @@ const REASONS = [
 ];
 
 /** Compares every frame; the machine must have been populated from this snapshot. */
-export function compare(populated: Populated, snapshot: Snapshot, classification: Classification): Comparison {
+export function compare(
+  populated: Populated,
+  snapshot: Snapshot,
+  classification: Classification,
+): Comparison {
   return new Comparing(populated, snapshot, classification).run();
 }
 
@@ -108,7 +117,10 @@ class Comparing {
     this.#machine = populated.machine;
     this.#snapshot = snapshot;
     this.#classification = classification;
-    this.#dialect = { tailFlags: classification.tailFlags, ksmOnEveryAnon: classification.ksmUnknown };
+    this.#dialect = {
+      tailFlags: classification.tailFlags,
+      ksmOnEveryAnon: classification.ksmUnknown,
+    };
     this.#writer = new WriteBack(populated.machine.design, this.#dialect);
     this.#out = new Uint8Array(snapshot.frames);
     this.#leaveOut(populated);
@@ -118,7 +130,8 @@ class Comparing {
     const { objects, torn } = this.#classification;
     for (let i = 0; i < objects.length; i++) {
       const end = objects.start[i] + objects.count[i] * objects.pages[i];
-      if (objects.kind[i] === ABSENT && populated.images.of(i) === null) this.#out.fill(OUT_ABSENT, objects.start[i], end);
+      if (objects.kind[i] === ABSENT && populated.images.of(i) === null)
+        this.#out.fill(OUT_ABSENT, objects.start[i], end);
       else if (this.#disagrees(i)) this.#out.fill(OUT_DISAGREE, objects.start[i], end);
     }
     for (const r of torn.runs) this.#out.fill(OUT_TORN, r.start, r.end);
@@ -147,9 +160,17 @@ class Comparing {
         else this.#frame(pfn, run);
       }
     }
-    const leftOut = REASONS.flatMap((why, i) => (this.#outFrames[i] > 0 ? [{ why, frames: this.#outFrames[i] }] : []));
+    const leftOut = REASONS.flatMap((why, i) =>
+      this.#outFrames[i] > 0 ? [{ why, frames: this.#outFrames[i] }] : [],
+    );
     const lost = [...this.#lost.values()].toSorted((a, b) => b.frames - a.frames);
-    return { compared: this.#compared, leftOut, differences: this.#differences, first: this.#first, lost };
+    return {
+      compared: this.#compared,
+      leftOut,
+      differences: this.#differences,
+      first: this.#first,
+      lost,
+    };
   }
 
   #frame(pfn: number, run: number): void {
@@ -186,11 +207,13 @@ class Comparing {
       missHi &= ~loss.hi;
     }
     const extra = (lo & ~wantLo) | (hi & ~wantHi);
-    if ((missLo | missHi | extra) !== 0) this.#differ(pfn, "kpageflags", hex(wantLo, wantHi), hex(lo, hi));
+    if ((missLo | missHi | extra) !== 0)
+      this.#differ(pfn, "kpageflags", hex(wantLo, wantHi), hex(lo, hi));
   }
 
   #lose(lo: number, hi: number, why: string): void {
-    for (let bit = 0; (lo | hi) !== 0 && bit < 64; bit++) {
+    if ((lo | hi) === 0) return;
+    for (let bit = 0; bit < 64; bit++) {
       if (!hasBit(lo, hi, bit)) continue;
       const name = BIT_NAMES[bit] ?? `bit ${bit}`;
       const key = `${name}: ${why}`;
@@ -204,7 +227,8 @@ class Comparing {
     const { design } = this.#machine;
     const holds = holdsMapcount(design, design.typeOf(pfn));
     if (holds === "none" && got === 0) return this.#loseCount("only folios are counted");
-    if (holds === "average" && got === this.#average(pfn)) return this.#loseCount("one count per folio: the average of its pages");
+    if (holds === "average" && got === this.#average(pfn))
+      return this.#loseCount("one count per folio: the average of its pages");
     this.#differ(pfn, "kpagecount", String(want), String(got));
   }
 

@@ -48,7 +48,10 @@ export function machineConfig(snapshot: Snapshot, objects: ObjectRuns): MachineC
 }
 
 /** Sections with any frame that exists, neighbours joined. */
-export function presentSections(objects: ObjectRuns, section: number): { start: number; end: number }[] {
+export function presentSections(
+  objects: ObjectRuns,
+  section: number,
+): { start: number; end: number }[] {
   const sections: { start: number; end: number }[] = [];
   for (let i = 0; i < objects.length; i++) {
     if (objects.kind[i] === ABSENT) continue;

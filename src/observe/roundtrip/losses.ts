@@ -3,7 +3,15 @@
  * compared, by what the design is and what the page is. A difference that no
  * rule here allows is a failed round trip.
  */
-import { isFolioType, MISC_RESERVED, T_BUDDY, T_HWPOISON, T_MISC, T_SLAB, type PageType } from "../../engine/design/word/axis-types.js";
+import {
+  isFolioType,
+  MISC_RESERVED,
+  T_BUDDY,
+  T_HWPOISON,
+  T_MISC,
+  T_SLAB,
+  type PageType,
+} from "../../engine/design/word/axis-types.js";
 import type { PageDesign } from "../../engine/design/word/axis.js";
 import { high, KPF, low } from "../kpageflags.js";
 import { COPIED_HIGH, COPIED_LOW } from "./page-flags.js";
@@ -42,39 +50,78 @@ const UNKNOWN: Loss = {
 };
 
 /** Whether pages of that type are described by an overlay on the page array. */
-const isOverlay = (design: PageDesign, type: PageType): boolean => design.overlay && design.cacheFor(type, 0) < 0;
+const isOverlay = (design: PageDesign, type: PageType): boolean =>
+  design.overlay && design.cacheFor(type, 0) < 0;
 
 /** Everything that may be missing of a page of that type in that design. */
-export function lossesOf(design: PageDesign, type: PageType, subtype: number, tail: boolean, tailsShowOwn: boolean): readonly Loss[] {
+export function lossesOf(
+  design: PageDesign,
+  type: PageType,
+  subtype: number,
+  tail: boolean,
+  tailsShowOwn: boolean,
+): readonly Loss[] {
   const losses = [UNKNOWN];
   const few = design.ownFlags === "few" ? FEW : { lo: 0, hi: 0 };
   if (design.ownFlags !== "all" && type === T_MISC) {
     const kept = subtype === MISC_RESERVED ? high(KPF.RESERVED) : 0;
-    losses.push({ lo: FLAGS.lo & ~few.lo, hi: FLAGS.hi & ~few.hi & ~kept, why: "Misc words carry no flags" });
+    losses.push({
+      lo: FLAGS.lo & ~few.lo,
+      hi: FLAGS.hi & ~few.hi & ~kept,
+      why: "Misc words carry no flags",
+    });
   }
-  if (type === T_MISC && !design.overlay) losses.push({ lo: low(KPF.MMAP), hi: 0, why: "Misc has no map count (mapped as PFNMAP)" });
-  if (type === T_BUDDY && design.ownFlags === "none") losses.push({ ...FLAGS, why: "the word of a free page holds links, no flags" });
+  if (type === T_MISC && !design.overlay)
+    losses.push({ lo: low(KPF.MMAP), hi: 0, why: "Misc has no map count (mapped as PFNMAP)" });
+  if (type === T_BUDDY && design.ownFlags === "none")
+    losses.push({ ...FLAGS, why: "the word of a free page holds links, no flags" });
   if (type === T_SLAB && !isOverlay(design, type)) {
-    losses.push({ lo: low(KPF.ANON) | low(KPF.KSM), hi: 0, why: "false bits: a slab's list pointer seen as a mapping, gone without overlays" });
+    losses.push({
+      lo: low(KPF.ANON) | low(KPF.KSM),
+      hi: 0,
+      why: "false bits: a slab's list pointer seen as a mapping, gone without overlays",
+    });
   }
   if (type === T_HWPOISON) {
-    losses.push({ lo: low(KPF.ANON) | low(KPF.KSM) | low(KPF.MMAP), hi: 0, why: "the hwpoison descriptor has neither mapping nor map count" });
+    losses.push({
+      lo: low(KPF.ANON) | low(KPF.KSM) | low(KPF.MMAP),
+      hi: 0,
+      why: "the hwpoison descriptor has neither mapping nor map count",
+    });
   }
   if (tail && design.ownFlags === "none") {
-    losses.push({ lo: low(KPF.HWPOISON), hi: 0, why: "a poisoned page inside a folio: its word is the folio's" });
+    losses.push({
+      lo: low(KPF.HWPOISON),
+      hi: 0,
+      why: "a poisoned page inside a folio: its word is the folio's",
+    });
   }
   if (tail && tailsShowOwn && design.ownFlags !== "all") {
-    losses.push({ lo: FLAGS.lo & ~few.lo, hi: FLAGS.hi & ~few.hi & ~high(KPF.OWNER_2), why: "tail pages have no flags of their own" });
+    losses.push({
+      lo: FLAGS.lo & ~few.lo,
+      hi: FLAGS.hi & ~few.hi & ~high(KPF.OWNER_2),
+      why: "tail pages have no flags of their own",
+    });
   }
   if (tail && tailsShowOwn && design.overlay) {
-    losses.push({ lo: SECOND_PAGE, hi: 0, why: "the second page's low flags are the folio's order since 6.18" });
+    losses.push({
+      lo: SECOND_PAGE,
+      hi: 0,
+      why: "the second page's low flags are the folio's order since 6.18",
+    });
   }
   return losses;
 }
 
 /** kpageflags copies of the PG_ flags 0–7 and 9, which a second page uses for the folio. */
 const SECOND_PAGE =
-  low(KPF.LOCKED) | low(KPF.WRITEBACK) | low(KPF.REFERENCED) | low(KPF.UPTODATE) | low(KPF.DIRTY) | low(KPF.LRU) | low(KPF.ACTIVE);
+  low(KPF.LOCKED) |
+  low(KPF.WRITEBACK) |
+  low(KPF.REFERENCED) |
+  low(KPF.UPTODATE) |
+  low(KPF.DIRTY) |
+  low(KPF.LRU) |
+  low(KPF.ACTIVE);
 
 /** Whether a design can hold the map count of each page of such a page's owner. */
 export function holdsMapcount(design: PageDesign, type: PageType): "exact" | "average" | "none" {

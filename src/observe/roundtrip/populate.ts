@@ -12,6 +12,7 @@
  */
 import { PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import { parseDesign, type Design } from "../../engine/design/presets.js";
+import { T_BUDDY } from "../../engine/design/word/axis-types.js";
 import type { PageImage } from "../../engine/design/word/axis.js";
 import { MmError } from "../../engine/errors.js";
 import { Machine } from "../../engine/machine.js";
@@ -71,7 +72,9 @@ export function sourceMemmapPages(snapshot: Snapshot, machine: Pick<Machine, "co
   const boot = snapshot.vmstat?.["nr_memmap_boot_pages"];
   if (boot !== undefined) return boot + (snapshot.vmstat?.["nr_memmap_pages"] ?? 0);
   const frames = machine.config.present.reduce((sum, p) => sum + p.end - p.start, 0);
-  return Math.ceil((frames * (snapshot.structSizes?.["page"] ?? STRUCT_PAGE)) / (snapshot.pageSize ?? 4096));
+  return Math.ceil(
+    (frames * (snapshot.structSizes?.["page"] ?? STRUCT_PAGE)) / (snapshot.pageSize ?? 4096),
+  );
 }
 
 class Fill {
@@ -152,7 +155,12 @@ class Fill {
     let missing = need - setAside.reduce((sum, r) => sum + r.end - r.start, 0);
     while (missing > 0) {
       const run = this.#free.at(-1);
-      if (run === undefined) throw new MmError(12, `${need} frames for the page array`, `${missing} are missing and none is free`);
+      if (run === undefined)
+        throw new MmError(
+          12,
+          `${need} frames for the page array`,
+          `${missing} are missing and none is free`,
+        );
       const frames = Math.min(missing, run.end - run.start);
       setAside.push({ start: run.end - frames, end: run.end, kind: "free" });
       run.end -= frames;
@@ -162,7 +170,8 @@ class Fill {
     let left = need;
     for (const { start, end } of setAside) {
       const frames = Math.min(left, end - start);
-      if (frames > 0) this.#eachZone(start, start + frames, (a, b) => this.#machine.reserveRange(a, b));
+      if (frames > 0)
+        this.#eachZone(start, start + frames, (a, b) => this.#machine.reserveRange(a, b));
       if (start + frames < end) this.#machine.giveRange(start + frames, end);
       left -= frames;
     }
@@ -262,11 +271,9 @@ class Fill {
       const flags = this.#images.flagsOf(objects.headFlags[i]);
       if (flags === 0) continue;
       for (let pfn = objects.start[i]; pfn < objects.start[i] + objects.count[i]; pfn++) {
-        if (
-          this.#machine.design.orderOf(pfn) >= 0 &&
-          !this.#machine.design.setPageFlags(pfn, flags)
-        )
-          return;
+        // Some of what was free holds descriptors now.
+        if (this.#machine.design.typeOf(pfn) !== T_BUDDY) continue;
+        if (!this.#machine.design.setPageFlags(pfn, flags)) return;
       }
     }
   }
@@ -275,8 +282,8 @@ class Fill {
   #countPages(start: number, end: number): void {
     this.#eachRun(start, end, (a, b, run) => {
       const mapcount = this.#snapshot.runs.mapcount[run];
-      for (let pfn = a; mapcount > 0 && pfn < b; pfn++)
-        this.#machine.design.addMapcount(pfn, mapcount);
+      if (mapcount === 0) return;
+      for (let pfn = a; pfn < b; pfn++) this.#machine.design.addMapcount(pfn, mapcount);
     });
   }
 

@@ -7,7 +7,17 @@
  * its own flags (before 6.10) or its folio's, and whether the KSM bit is set on
  * every anonymous page (6.12).
  */
-import { MISC_OFFLINE, MISC_RESERVED, MISC_ZERO, T_BUDDY, T_HWPOISON, T_MISC, T_PGTABLE, T_SLAB, type PageType } from "../../engine/design/word/axis-types.js";
+import {
+  MISC_OFFLINE,
+  MISC_RESERVED,
+  MISC_ZERO,
+  T_BUDDY,
+  T_HWPOISON,
+  T_MISC,
+  T_PGTABLE,
+  T_SLAB,
+  type PageType,
+} from "../../engine/design/word/axis-types.js";
 import { PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import type { PageDesign } from "../../engine/design/word/axis.js";
 import { high, KPF, low } from "../kpageflags.js";

@@ -30,7 +30,10 @@ const HOLES: ReadonlySet<Kind> = new Set(["absent"]);
  * exist or does not fit.
  */
 export function applyWhatIfs(source: Source, texts: readonly string[]): Source {
-  return parseWhatIfs(texts).reduce((now, whatIf, i) => applyOne(now, whatIf, texts[i] ?? ""), source);
+  return parseWhatIfs(texts).reduce(
+    (now, whatIf, i) => applyOne(now, whatIf, texts[i] ?? ""),
+    source,
+  );
 }
 
 function applyOne(source: Source, whatIf: WhatIf, text: string): Source {
@@ -55,9 +58,21 @@ function regroup(source: Source, kind: Kind, order: number, text: string): Sourc
   const typical = of.toSorted((a, b) => b.pages * b.count - a.pages * a.count)[0];
   const size = 2 ** order;
   const folios = Math.ceil(pages / size);
-  const group: Group = { ...typical, ...folioWords(bill, typical, order), pages: size, count: folios };
+  const group: Group = {
+    ...typical,
+    ...folioWords(bill, typical, order),
+    pages: size,
+    count: folios,
+  };
   const groups = [...bill.groups.filter((g) => g.kind !== kind), group];
-  return rebuilt(source, { ...bill, groups }, snapshot.frames, snapshot.zones, pageSizeOf(snapshot), text);
+  return rebuilt(
+    source,
+    { ...bill, groups },
+    snapshot.frames,
+    snapshot.zones,
+    pageSizeOf(snapshot),
+    text,
+  );
 }
 
 /** Flag words of a folio of that order that is otherwise like this one. */
@@ -83,16 +98,30 @@ function largerPages(source: Source, size: number, text: string): Source {
     const pages = 2 ** Math.ceil(Math.log2(shrink(g.pages)));
     return pages === 1 && g.pages > 1 ? { ...g, pages, tail: g.head } : { ...g, pages };
   });
-  const fixed = bill.fixed.map((f) => ({ ...f, start: shrink(f.start), end: Math.floor(f.end / factor) }));
-  const zones = snapshot.zones.map((z) => scaledZone(z, 1 / factor, shrink(z.start), shrink(z.spanned)));
-  return rebuilt(source, { ...bill, groups, fixed: fixed.filter((f) => f.end > f.start) }, Math.floor(snapshot.frames / factor), zones, size, text);
+  const fixed = bill.fixed.map((f) => ({
+    ...f,
+    start: shrink(f.start),
+    end: Math.floor(f.end / factor),
+  }));
+  const zones = snapshot.zones.map((z) =>
+    scaledZone(z, 1 / factor, shrink(z.start), shrink(z.spanned)),
+  );
+  return rebuilt(
+    source,
+    { ...bill, groups, fixed: fixed.filter((f) => f.end > f.start) },
+    Math.floor(snapshot.frames / factor),
+    zones,
+    size,
+    text,
+  );
 }
 
 /** Kinds shown page by page, each stretch counted in pages of the new size. */
 function stretched(objects: ObjectRuns, factor: number): ObjectRuns {
   const count = objects.count.slice();
   for (let i = 0; i < objects.length; i++) {
-    if (objects.pages[i] === 1 && STRETCHES.has(kindOf(objects.kind[i]))) count[i] = Math.ceil(count[i] / factor);
+    if (objects.pages[i] === 1 && STRETCHES.has(kindOf(objects.kind[i])))
+      count[i] = Math.ceil(count[i] / factor);
   }
   return { ...objects, count };
 }
@@ -105,19 +134,27 @@ function largerMachine(source: Source, ram: number, text: string): Source {
   const had = snapshot.frames - holes;
   const factor = ram / pageSize / had;
   // There is one zero page on any machine.
-  const groups = bill.groups.map((g) => (g.kind === "zero" ? g : { ...g, count: Math.max(1, Math.round(g.count * factor)) }));
+  const groups = bill.groups.map((g) =>
+    g.kind === "zero" ? g : { ...g, count: Math.max(1, Math.round(g.count * factor)) },
+  );
   const more = Math.round(ram / pageSize) - had;
   const { zones, frames, shiftAt } = grownZones(snapshot, more);
-  const fixed = bill.fixed.map((f) => (f.start >= shiftAt ? { ...f, start: f.start + more, end: f.end + more } : f));
+  const fixed = bill.fixed.map((f) =>
+    f.start >= shiftAt ? { ...f, start: f.start + more, end: f.end + more } : f,
+  );
   return rebuilt(source, { ...bill, groups, fixed }, frames, zones, pageSize, text);
 }
 
 /** The largest zone takes all that is added; what lies behind it moves up. */
-function grownZones(snapshot: Snapshot, more: number): { zones: ZoneInfo[]; frames: number; shiftAt: number } {
+function grownZones(
+  snapshot: Snapshot,
+  more: number,
+): { zones: ZoneInfo[]; frames: number; shiftAt: number } {
   const largest = snapshot.zones.toSorted((a, b) => b.present - a.present)[0];
   const end = largest.start + largest.spanned;
   const zones = snapshot.zones.map((z) => {
-    if (z === largest) return scaledZone(z, (z.present + more) / z.present, z.start, z.spanned + more);
+    if (z === largest)
+      return scaledZone(z, (z.present + more) / z.present, z.start, z.spanned + more);
     return z.start >= end ? { ...z, start: pfn(z.start + more) } : z;
   });
   return { zones, frames: snapshot.frames + more, shiftAt: end };
@@ -142,17 +179,33 @@ function scaledZone(z: ZoneInfo, factor: number, start: number, spanned: number)
 const pageSizeOf = (snapshot: Snapshot): number => snapshot.pageSize ?? PAGE_SIZE;
 
 /** The changed machine. The kernel's own totals were of the other one and are gone. */
-function rebuilt(source: Source, bill: Bill, frames: number, zones: readonly ZoneInfo[], pageSize: number, text: string): Source {
+function rebuilt(
+  source: Source,
+  bill: Bill,
+  frames: number,
+  zones: readonly ZoneInfo[],
+  pageSize: number,
+  text: string,
+): Source {
   const { snapshot, classification } = source;
   const objects = layOut(bill, frames, text, pageSize);
-  const note = { subject: `what-if ${text}`, text: "objects are placed anew, the largest first; the kernel's totals are those of the machine as read and are not compared" };
+  const note = {
+    subject: `what-if ${text}`,
+    text: "objects are placed anew, the largest first; the kernel's totals are those of the machine as read and are not compared",
+  };
   return {
     snapshot: {
       ...snapshot,
       frames: pageCount(frames),
       pageSize: bytes(pageSize),
       flagWords: bill.words.flagWords(),
-      runs: { length: 1, start: Uint32Array.of(0, frames), flags: new Uint16Array(1), mapcount: new Uint32Array(1), cgroup: new Uint16Array(1) },
+      runs: {
+        length: 1,
+        start: Uint32Array.of(0, frames),
+        flags: new Uint16Array(1),
+        mapcount: new Uint32Array(1),
+        cgroup: new Uint16Array(1),
+      },
       zones,
       ram: null,
       nodeRanges: null,

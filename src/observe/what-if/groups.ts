@@ -62,12 +62,22 @@ export class Words {
   }
 
   flagWords(): FlagWords {
-    return { length: this.#lo.length, lo: Uint32Array.from(this.#lo), hi: Uint32Array.from(this.#hi) };
+    return {
+      length: this.#lo.length,
+      lo: Uint32Array.from(this.#lo),
+      hi: Uint32Array.from(this.#hi),
+    };
   }
 }
 
 /** Kinds that are shown page by page: a stretch of them is what counts as one thing. */
-export const STRETCHES: ReadonlySet<Kind> = new Set(["kernel", "reserved", "offline", "hwpoison", "uninitialised"]);
+export const STRETCHES: ReadonlySet<Kind> = new Set([
+  "kernel",
+  "reserved",
+  "offline",
+  "hwpoison",
+  "uninitialised",
+]);
 
 /**
  * The bill of a snapshot. Kinds in `stay` keep their frames; free frames are no
@@ -85,7 +95,12 @@ export function billOf(snapshot: Snapshot, objects: ObjectRuns, stay: ReadonlySe
     const pages = objects.pages[i];
     if (objects.kind[i] === free) continue;
     if (stay.has(kind)) {
-      fixed.push({ start, end: start + objects.count[i] * pages, kind, head: objects.headFlags[i] });
+      fixed.push({
+        start,
+        end: start + objects.count[i] * pages,
+        kind,
+        head: objects.headFlags[i],
+      });
       continue;
     }
     const head = objects.headFlags[i];
@@ -93,12 +108,23 @@ export function billOf(snapshot: Snapshot, objects: ObjectRuns, stay: ReadonlySe
     const mapcount = objects.mapcount[i] === VARIES ? 1 : objects.mapcount[i];
     const key = `${kind} ${pages} ${head} ${tail} ${mapcount} ${objects.cgroup[i]}`;
     const before = groups.get(key)?.count ?? 0;
-    groups.set(key, { kind, pages, head, tail, mapcount, cgroup: objects.cgroup[i], count: before + objects.count[i] });
+    groups.set(key, {
+      kind,
+      pages,
+      head,
+      tail,
+      mapcount,
+      cgroup: objects.cgroup[i],
+      count: before + objects.count[i],
+    });
   }
   return { groups: [...groups.values()], fixed, words };
 }
 
 /** The tail word that goes with a head's. */
 export function tailLike(words: Words, head: number): number {
-  return words.index((words.lo(head) & ~low(KPF.COMPOUND_HEAD)) | low(KPF.COMPOUND_TAIL), words.hi(head));
+  return words.index(
+    (words.lo(head) & ~low(KPF.COMPOUND_HEAD)) | low(KPF.COMPOUND_TAIL),
+    words.hi(head),
+  );
 }

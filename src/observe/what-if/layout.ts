@@ -50,11 +50,15 @@ export function layOut(bill: Bill, frames: number, what: string, pageSize: numbe
   return emit(initialised, ranges, placed);
 }
 
-function placeAll(bill: Bill, frames: number): { ranges: Range[]; placed: Placed[]; missing: number } {
+function placeAll(
+  bill: Bill,
+  frames: number,
+): { ranges: Range[]; placed: Placed[]; missing: number } {
   const ranges = gaps(bill, frames);
   const placed: Placed[] = [];
   let missing = 0;
-  for (const group of bill.groups.toSorted((a, b) => b.pages - a.pages)) missing += place(group, ranges, placed) * group.pages;
+  for (const group of bill.groups.toSorted((a, b) => b.pages - a.pages))
+    missing += place(group, ranges, placed) * group.pages;
   return { ranges, placed, missing };
 }
 
@@ -95,11 +99,18 @@ function emit(bill: Bill, free: readonly Range[], placed: readonly Placed[]): Ob
   const out = new ObjectRunsBuilder();
   const buddy = bill.words.index(low(KPF.BUDDY), 0);
   const all = [
-    ...free.map((r) => ({ start: r.start, add: () => out.add(r.start, r.end - r.start, 1, kindId("free"), buddy, buddy, 0, 0) })),
-    ...bill.fixed.map((f) => ({ start: f.start, add: () => out.add(f.start, f.end - f.start, 1, kindId(f.kind), f.head, f.head, 0, 0) })),
+    ...free.map((r) => ({
+      start: r.start,
+      add: () => out.add(r.start, r.end - r.start, 1, kindId("free"), buddy, buddy, 0, 0),
+    })),
+    ...bill.fixed.map((f) => ({
+      start: f.start,
+      add: () => out.add(f.start, f.end - f.start, 1, kindId(f.kind), f.head, f.head, 0, 0),
+    })),
     ...placed.map(({ start, count, group: g }) => ({
       start,
-      add: () => out.add(start, count, g.pages, kindId(g.kind), g.head, g.tail, g.mapcount, g.cgroup),
+      add: () =>
+        out.add(start, count, g.pages, kindId(g.kind), g.head, g.tail, g.mapcount, g.cgroup),
     })),
   ];
   for (const piece of all.toSorted((a, b) => a.start - b.start)) piece.add();

@@ -26,7 +26,8 @@ function parseOne(text: string): WhatIf {
   const of = /^(file|shmem|anon)-order$/.exec(name);
   if (of) {
     const order = Number(value);
-    if (value === "" || !Number.isInteger(order) || order < 0 || order > 9) refuse(`"${value}" is no order from 0 to 9`);
+    if (value === "" || !Number.isInteger(order) || order < 0 || order > 9)
+      refuse(`"${value}" is no order from 0 to 9`);
     return { change: "order", kind: of[1] as "file" | "shmem" | "anon", order };
   }
   const bytes = parseBytes(value);
@@ -35,7 +36,8 @@ function parseOne(text: string): WhatIf {
     return { change: "page-size", bytes };
   }
   if (name === "ram") {
-    if (bytes === undefined || bytes < 2 ** 26 || bytes > 2 ** 43) return refuse(`"${value}" is no size from 64 MiB to 8 TiB`);
+    if (bytes === undefined || bytes < 2 ** 26 || bytes > 2 ** 43)
+      return refuse(`"${value}" is no size from 64 MiB to 8 TiB`);
     return { change: "ram", bytes };
   }
   return refuse(`"${name}" is nothing that can be changed`);

@@ -39,7 +39,15 @@ import {
 } from "../../layout/generated/offsets.js";
 import { STRUCTS } from "../../layout/generated/tables.js";
 import { addressHigh, addressLow, highHalf, lowHalf, type Words } from "../../words/words.js";
-import { CACHE_SHIFT, type CacheSpec, type DesignContext, type PageDesign, type PageImage, type SlabLayout, type WordOptions } from "./axis.js";
+import {
+  CACHE_SHIFT,
+  type CacheSpec,
+  type DesignContext,
+  type PageDesign,
+  type PageImage,
+  type SlabLayout,
+  type WordOptions,
+} from "./axis.js";
 import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_OWNER_2 } from "./axis-flags.js";
 import {
   isFolioType,
@@ -117,7 +125,14 @@ export interface DescriptorCaches {
   readonly specs: readonly CacheSpec[];
   cacheFor(type: PageType, order: number): number;
   /** A fresh folio as the allocator makes it: everything but the reference count. */
-  init(w: Words, descriptor: Ref, pfn: number, order: number, type: PageType, location: number): void;
+  init(
+    w: Words,
+    descriptor: Ref,
+    pfn: number,
+    order: number,
+    type: PageType,
+    location: number,
+  ): void;
 }
 
 /**
@@ -129,7 +144,10 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
   const add = (name: string, struct: StructName, extra = 0): number => {
     const { size, fidelity, source } = STRUCTS[struct];
     const spec = { name, size: size + extra, fidelity, source };
-    const guessed = { fidelity: "assumed", source: `no published size; that of struct folio (${size} bytes)` } as const;
+    const guessed = {
+      fidelity: "assumed",
+      source: `no published size; that of struct folio (${size} bytes)`,
+    } as const;
     return specs.push(/^(large )?(anon|ksm) folio/.test(name) ? { ...spec, ...guessed } : spec) - 1;
   };
   const small = new Int16Array(TYPE_NAMES.length).fill(-1);
@@ -149,7 +167,11 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
     large[type] = shared ? large[T_FILE] : add(`large ${folio}`, "FOLIO_LARGE");
     if (type === T_ANON && options.pageBits === "descriptor") {
       for (let order = 1; order <= LARGEST_FOLIO_ORDER; order++) {
-        perOrder[order] = add(`large ${folio}, order ${order}, with page bits`, "FOLIO_LARGE", Math.ceil(2 ** order / 64) * 16);
+        perOrder[order] = add(
+          `large ${folio}, order ${order}, with page bits`,
+          "FOLIO_LARGE",
+          Math.ceil(2 ** order / 64) * 16,
+        );
       }
     }
   }
@@ -159,14 +181,22 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
     specs,
     cacheFor(type, order) {
       if (order === 0) return small[type];
-      if ((type === T_ANON || type === T_ANON_EXCLUSIVE) && perOrder[order] >= 0) return perOrder[order];
+      if ((type === T_ANON || type === T_ANON_EXCLUSIVE) && perOrder[order] >= 0)
+        return perOrder[order];
       return large[type];
     },
     init: initDescriptor,
   };
 }
 
-function initDescriptor(w: Words, descriptor: Ref, pfn: number, order: number, type: PageType, location: number): void {
+function initDescriptor(
+  w: Words,
+  descriptor: Ref,
+  pfn: number,
+  order: number,
+  type: PageType,
+  location: number,
+): void {
   w.store64(descriptor, 0, 0, location);
   if (!isFolioType(type)) {
     w.store64(descriptor, PFN_AT[type], lowHalf(pfn), order << 24);
@@ -199,7 +229,8 @@ export function describeRun(
 ): void {
   const t = new Int32Array(stride * 4);
   const folio = isFolioType(image.type);
-  t[0] = image.flags | (image.hugetlb ? FL_HUGETLB : 0) | (image.rmappable ? FL_LARGE_RMAPPABLE : 0);
+  t[0] =
+    image.flags | (image.hugetlb ? FL_HUGETLB : 0) | (image.rmappable ? FL_LARGE_RMAPPABLE : 0);
   t[1] = context.zones.bits[image.zone];
   const pfnAt = (folio ? FOLIO_PFN : PFN_AT[image.type]) / 4;
   t[pfnAt + 1] = folio ? 0 : image.order << 24;
@@ -256,7 +287,12 @@ export function averageMapcount(w: Words, descriptor: Ref, order: number): numbe
 }
 
 /** The page's bit in a large folio's array, or the folio's own flag at order 0. */
-export function exclusiveInDescriptor(w: Words, descriptor: Ref, order: number, index: number): boolean {
+export function exclusiveInDescriptor(
+  w: Words,
+  descriptor: Ref,
+  order: number,
+  index: number,
+): boolean {
   if (order === 0) return (w.load32(descriptor, 0) & PG_OWNER_2) !== 0;
   const bit = index * 2;
   return ((w.load32(descriptor, PAGE_BITS_AT + ((bit >> 5) << 2)) >>> (bit & 31)) & 1) !== 0;

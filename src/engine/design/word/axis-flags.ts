@@ -41,7 +41,8 @@ export const FL_HUGETLB = 1 << 26;
 export const FL_LARGE_RMAPPABLE = 1 << 27;
 
 /** High half of a flags word: node in bits 22–31, zone type in bits 19–21. */
-export const locationBits = (node: number, zoneType: number): number => (node << 22) | (zoneType << 19);
+export const locationBits = (node: number, zoneType: number): number =>
+  (node << 22) | (zoneType << 19);
 /** Node × 8 + zone type: the key that the zone table is indexed by. */
 export const locationKey = (hi: number): number => hi >>> 19;
 export const LOCATION_MASK = -1 << 19;

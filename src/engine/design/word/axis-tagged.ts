@@ -21,7 +21,14 @@ import {
   FOLIO_REFCOUNT,
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "../../words/words.js";
-import type { CacheSpec, DesignContext, FolioLayout, PageDesign, PageImage, WordOptions } from "./axis.js";
+import type {
+  CacheSpec,
+  DesignContext,
+  FolioLayout,
+  PageDesign,
+  PageImage,
+  WordOptions,
+} from "./axis.js";
 import {
   averageMapcount,
   blockOfDescriptor,
@@ -34,8 +41,25 @@ import {
   SLAB_LAYOUT,
   type DescriptorCaches,
 } from "./axis-descriptors.js";
-import { FL_HUGETLB, FL_LARGE_RMAPPABLE, locationKey, LOCATION_MASK, MAPPING_ANON, MAPPING_KSM, PG_OWNER_2 } from "./axis-flags.js";
-import { isFolioType, T_ANON, T_ANON_EXCLUSIVE, T_BUDDY, T_FILE, T_KSM, T_MISC, type PageType } from "./axis-types.js";
+import {
+  FL_HUGETLB,
+  FL_LARGE_RMAPPABLE,
+  locationKey,
+  LOCATION_MASK,
+  MAPPING_ANON,
+  MAPPING_KSM,
+  PG_OWNER_2,
+} from "./axis-flags.js";
+import {
+  isFolioType,
+  T_ANON,
+  T_ANON_EXCLUSIVE,
+  T_BUDDY,
+  T_FILE,
+  T_KSM,
+  T_MISC,
+  type PageType,
+} from "./axis-types.js";
 
 const MISC_MAPPABLE = 1 << 11;
 const MISC_SUBTYPE_SHIFT = 4;
@@ -43,7 +67,10 @@ const MISC_ORDER_SHIFT = 12;
 
 /** Low half of a Misc word. */
 const miscWord = (code: number, subtype: number, mappable: boolean, order: number): number =>
-  code | (subtype << MISC_SUBTYPE_SHIFT) | (mappable ? MISC_MAPPABLE : 0) | (order << MISC_ORDER_SHIFT);
+  code |
+  (subtype << MISC_SUBTYPE_SHIFT) |
+  (mappable ? MISC_MAPPABLE : 0) |
+  (order << MISC_ORDER_SHIFT);
 
 const FOLIO: FolioLayout = {
   flags: FOLIO_FLAGS,
@@ -88,7 +115,15 @@ export abstract class TaggedDesign implements PageDesign {
   protected abstract loadWord(pfn: number): number;
   protected abstract storeWord(pfn: number, lo: number, hi: number): void;
   /** Copies a template of whole pages over `periods` × its length of pages. */
-  protected abstract fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, zone: number): void;
+  protected abstract fillWords(
+    pfn: number,
+    words: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+    zone: number,
+  ): void;
   abstract zoneOf(pfn: number): number;
   abstract freeOrderAt(pfn: number): number;
   abstract link(pfn: number, order: number, next: number, prev: number, pcp: number): void;
@@ -185,7 +220,14 @@ export abstract class TaggedDesign implements PageDesign {
     if (type !== T_ANON || this.pageBits !== "descriptor") return 0;
     const descriptor = refOfAddress(lo, hi);
     const order = orderOfDescriptor(this.w, descriptor, type);
-    return exclusiveInDescriptor(this.w, descriptor, order, pfn - blockOfDescriptor(this.w, descriptor, type)) ? PG_OWNER_2 : 0;
+    return exclusiveInDescriptor(
+      this.w,
+      descriptor,
+      order,
+      pfn - blockOfDescriptor(this.w, descriptor, type),
+    )
+      ? PG_OWNER_2
+      : 0;
   }
 
   mappingBitsOf(pfn: number): number {
@@ -256,8 +298,10 @@ export abstract class TaggedDesign implements PageDesign {
     if (descriptor === 0) return this.#miscRun(pfn, count, image);
     const pages = 2 ** image.order;
     const anon = image.type === T_ANON;
-    const headCode = this.types.code[anon && this.spendsType(image.flags) ? T_ANON_EXCLUSIVE : image.type];
-    const tailCode = this.types.code[anon && this.spendsType(image.tailFlags) ? T_ANON_EXCLUSIVE : image.type];
+    const headCode =
+      this.types.code[anon && this.spendsType(image.flags) ? T_ANON_EXCLUSIVE : image.type];
+    const tailCode =
+      this.types.code[anon && this.spendsType(image.tailFlags) ? T_ANON_EXCLUSIVE : image.type];
     if (image.order <= 4) {
       const block = new Int32Array(2 * pages);
       const strided = new Int32Array(pages);
@@ -272,7 +316,15 @@ export abstract class TaggedDesign implements PageDesign {
         const at = pfn + i * pages;
         const address = (descriptor + i * stride) * 16;
         this.fillWords(at, new Int32Array([headCode, 0]), 1, one, address, 0, image.zone);
-        this.fillWords(at + 1, new Int32Array([tailCode, 0]), pages - 1, one, address, 0, image.zone);
+        this.fillWords(
+          at + 1,
+          new Int32Array([tailCode, 0]),
+          pages - 1,
+          one,
+          address,
+          0,
+          image.zone,
+        );
       }
     }
     this.#describe(pfn, count, image, descriptor, stride, anon);
@@ -284,7 +336,14 @@ export abstract class TaggedDesign implements PageDesign {
     this.fillWords(pfn, word, count * 2 ** image.order, null, 0, 0, image.zone);
   }
 
-  #describe(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number, anon: boolean): void {
+  #describe(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    anon: boolean,
+  ): void {
     const inFolio = anon && !(this.pageBits === "descriptor" && image.order === 0);
     const folio = inFolio ? { ...image, flags: image.flags & ~PG_OWNER_2 } : image;
     describeRun(this.w, this.context, pfn, count, folio, descriptor, stride);
@@ -294,7 +353,8 @@ export abstract class TaggedDesign implements PageDesign {
 
   #fillPageBits(descriptor: Ref, image: PageImage): void {
     const tails = image.tailFlags & PG_OWNER_2 ? 0x55555555 : 0;
-    for (let i = 0; i < Math.max(1, 2 ** image.order / 16); i++) this.w.store32(descriptor, PAGE_BITS_AT + i * 4, tails);
+    for (let i = 0; i < Math.max(1, 2 ** image.order / 16); i++)
+      this.w.store32(descriptor, PAGE_BITS_AT + i * 4, tails);
     const head = image.flags & PG_OWNER_2 ? 1 : 0;
     this.w.store32(descriptor, PAGE_BITS_AT, (tails & ~1) | head);
   }

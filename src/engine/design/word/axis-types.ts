@@ -57,13 +57,20 @@ export const isFolioType = (type: PageType): boolean =>
 export const MISC_RESERVED = 0;
 export const MISC_ZERO = 1;
 export const MISC_UNKNOWN = 2;
-export const MISC_VMALLOC = 3;
 export const MISC_GUARD = 4;
 export const MISC_OFFLINE = 5;
 export const MISC_KMALLOC_LARGE = 6;
-export const MISC_EXACT = 7;
-export const MISC_BRD = 8;
-export const MISC_NAMES = ["reserved", "zero", "unknown", "vmalloc", "guard", "offline", "kmalloc-large", "exact", "brd"];
+export const MISC_NAMES = [
+  "reserved",
+  "zero",
+  "unknown",
+  "vmalloc",
+  "guard",
+  "offline",
+  "kmalloc-large",
+  "exact",
+  "brd",
+];
 
 /** How one revision writes types into the low four bits of a word. */
 export interface TypeTable {
@@ -77,7 +84,12 @@ export interface TypeTable {
   readonly aliases: readonly number[];
 }
 
-function table(name: string, source: string, codes: Partial<Record<TypeName, number>>, aliases: readonly number[] = []): TypeTable {
+function table(
+  name: string,
+  source: string,
+  codes: Partial<Record<TypeName, number>>,
+  aliases: readonly number[] = [],
+): TypeTable {
   const code = new Int8Array(TYPE_NAMES.length).fill(-1);
   const type = new Int8Array(16).fill(-1);
   for (const [i, typeName] of TYPE_NAMES.entries()) {
@@ -122,23 +134,27 @@ export const TYPES_2024B = table("2024b", "Memdescs wiki, later revision of 2024
 });
 
 /** The newest readable revision; the default. 14 is unassigned there and spent here on anon-exclusive. */
-export const TYPES_2025 = table("2025", "Memdescs wiki, newest readable revision (goals for 2025)", {
-  misc: 0,
-  buddy: 1,
-  file: 2,
-  anon: 3,
-  ksm: 4,
-  slab: 5,
-  bump: 6,
-  movable: 7,
-  "page-table": 8,
-  hwpoison: 9,
-  percpu: 10,
-  acctmem: 11,
-  zpdesc: 12,
-  managed: 13,
-  "anon-exclusive": 14,
-});
+export const TYPES_2025 = table(
+  "2025",
+  "Memdescs wiki, newest readable revision (goals for 2025)",
+  {
+    misc: 0,
+    buddy: 1,
+    file: 2,
+    anon: 3,
+    ksm: 4,
+    slab: 5,
+    bump: 6,
+    movable: 7,
+    "page-table": 8,
+    hwpoison: 9,
+    percpu: 10,
+    acctmem: 11,
+    zpdesc: 12,
+    managed: 13,
+    "anon-exclusive": 14,
+  },
+);
 
 /**
  * The 32-byte stage: list pointers overlap the memdesc and are only 4-byte

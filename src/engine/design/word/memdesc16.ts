@@ -55,7 +55,15 @@ export class Memdesc16 extends TaggedDesign {
     this.w.store64(page, PAGE16_PRIVATE, 0, 0);
   }
 
-  protected fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, _zone: number): void {
+  protected fillWords(
+    pfn: number,
+    words: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+    _zone: number,
+  ): void {
     const pages = words.length / 2;
     const wide = new Int32Array(4 * pages);
     for (let i = 0; i < pages; i++) wide.set(words.subarray(i * 2, i * 2 + 2), i * 4);
@@ -63,14 +71,24 @@ export class Memdesc16 extends TaggedDesign {
     this.w.fillRun(this.#page(pfn), 0, wide, periods, steps, base, delta);
   }
 
-  override bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+  override bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+  ): void {
     super.bindRun(pfn, count, image, descriptor, stride);
     if (this.pageBits !== "word" || image.type !== T_ANON) return;
     const pages = 2 ** image.order;
     if (((image.flags | image.tailFlags) & PG_OWNER_2) === 0) return;
     for (let i = 0; i < count * pages; i++) {
       const flags = i % pages === 0 ? image.flags : image.tailFlags;
-      this.w.store32(this.#page(pfn + i), PAGE16_PRIVATE, flags & PG_OWNER_2 ? PRIVATE_EXCLUSIVE : 0);
+      this.w.store32(
+        this.#page(pfn + i),
+        PAGE16_PRIVATE,
+        flags & PG_OWNER_2 ? PRIVATE_EXCLUSIVE : 0,
+      );
     }
   }
 
@@ -105,7 +123,12 @@ export class Memdesc16 extends TaggedDesign {
 
   link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
     this.#setLink(pfn, PAGE16_MEMDESC, next, this.#buddy);
-    this.#setLink(pfn, PAGE16_PRIVATE, prev, pcp === 0 ? order : order > 3 ? CODE_PCP_HUGE : CODE_PCP_0 + order);
+    this.#setLink(
+      pfn,
+      PAGE16_PRIVATE,
+      prev,
+      pcp === 0 ? order : order > 3 ? CODE_PCP_HUGE : CODE_PCP_0 + order,
+    );
   }
 
   unlink(pfn: number): void {

@@ -54,7 +54,15 @@ export class Memdesc8 extends TaggedDesign {
     this.w.store64(this.#ref(pfn), (pfn & 1) << 3, lo, hi);
   }
 
-  protected fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, _zone: number): void {
+  protected fillWords(
+    pfn: number,
+    words: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+    _zone: number,
+  ): void {
     this.w.fillRun(this.#ref(pfn), (pfn & 1) << 3, words, periods, strided, base, delta);
   }
 
@@ -71,7 +79,9 @@ export class Memdesc8 extends TaggedDesign {
 
   /** Where frame numbers of this page's zone are counted from. */
   #origin(pfn: number): number {
-    return this.context.frames <= 2 ** LINK_BITS ? 0 : this.context.zones.start[this.context.zones.zoneOf(pfn)];
+    return this.context.frames <= 2 ** LINK_BITS
+      ? 0
+      : this.context.zones.start[this.context.zones.zoneOf(pfn)];
   }
 
   #store(pfn: number, code: number, next: number, prev: number): void {

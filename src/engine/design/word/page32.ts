@@ -73,7 +73,15 @@ export class Page32 extends TaggedDesign {
     this.w.store32(this.#page(pfn), PAGE32_FLAGS, flags);
   }
 
-  protected fillWords(pfn: number, words: Int32Array, periods: number, strided: Int32Array | null, base: number, delta: number, zone: number): void {
+  protected fillWords(
+    pfn: number,
+    words: Int32Array,
+    periods: number,
+    strided: Int32Array | null,
+    base: number,
+    delta: number,
+    zone: number,
+  ): void {
     const pages = words.length / 2;
     const wide = new Int32Array(8 * pages);
     const bits = this.context.zones.bits[zone];
@@ -95,13 +103,25 @@ export class Page32 extends TaggedDesign {
     return true;
   }
 
-  override bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, zone: number): void {
+  override bindMisc(
+    pfn: number,
+    order: number,
+    subtype: number,
+    mappable: boolean,
+    zone: number,
+  ): void {
     super.bindMisc(pfn, order, subtype, mappable, zone);
     const own = subtype === MISC_RESERVED ? PG_RESERVED : 0;
     for (let i = 0; i < 1 << order; i++) this.#setOwnFlags(pfn + i, own);
   }
 
-  override bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+  override bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+  ): void {
     super.bindRun(pfn, count, image, descriptor, stride);
     const pages = 2 ** image.order;
     const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
@@ -127,7 +147,9 @@ export class Page32 extends TaggedDesign {
 
   protected override exclusiveOf(pfn: number): number {
     if (this.pageBits !== "word") return super.exclusiveOf(pfn);
-    return this.typeOf(pfn) === T_ANON ? this.w.load32(this.#page(pfn), PAGE32_FLAGS) & PG_OWNER_2 : 0;
+    return this.typeOf(pfn) === T_ANON
+      ? this.w.load32(this.#page(pfn), PAGE32_FLAGS) & PG_OWNER_2
+      : 0;
   }
 
   override mapcountOf(pfn: number): number {
@@ -147,7 +169,9 @@ export class Page32 extends TaggedDesign {
   freeOrderAt(pfn: number): number {
     const order = this.w.load64(this.#page(pfn), PAGE32_PRIVATE);
     if (this.w.hi !== ON_BUDDY) return -1;
-    return this.types.type[this.w.load32(this.#page(pfn), PAGE32_LIST_NEXT) & 15] === T_BUDDY ? order : -1;
+    return this.types.type[this.w.load32(this.#page(pfn), PAGE32_LIST_NEXT) & 15] === T_BUDDY
+      ? order
+      : -1;
   }
 
   #setLink(pfn: number, off: number, neighbour: number): void {

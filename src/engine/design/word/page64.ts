@@ -36,9 +36,30 @@ import {
   PAGE64_PRIVATE,
   PAGE64_REFCOUNT,
 } from "../../layout/generated/offsets.js";
-import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } from "../../words/words.js";
-import type { DesignContext, FolioLayout, KnowsHead, PageDesign, PageImage, WordOptions } from "./axis.js";
-import { descriptorCaches, describeRun, fillSlab, freeHead, SLAB_LAYOUT, type DescriptorCaches } from "./axis-descriptors.js";
+import {
+  addressHigh,
+  addressLow,
+  highHalf,
+  lowHalf,
+  refOfAddress,
+  type Words,
+} from "../../words/words.js";
+import type {
+  DesignContext,
+  FolioLayout,
+  KnowsHead,
+  PageDesign,
+  PageImage,
+  WordOptions,
+} from "./axis.js";
+import {
+  descriptorCaches,
+  describeRun,
+  fillSlab,
+  freeHead,
+  SLAB_LAYOUT,
+  type DescriptorCaches,
+} from "./axis-descriptors.js";
 import {
   locationKey,
   MAPPING_ANON,
@@ -106,7 +127,8 @@ const PGTY_SEPARATED: Readonly<Record<number, number>> = {
 const TYPE_OF_SEPARATED = new Int8Array(256).fill(-1);
 for (const [type, byte] of Object.entries(PGTY_SEPARATED)) TYPE_OF_SEPARATED[byte] = Number(type);
 /** A page whose type byte says that it is no folio. */
-const isTyped = (byte: number): boolean => byte >= PGTY_BUDDY && byte !== PGTY_HUGETLB && byte !== 0xff;
+const isTyped = (byte: number): boolean =>
+  byte >= PGTY_BUDDY && byte !== PGTY_HUGETLB && byte !== 0xff;
 
 const OVERLAY_FOLIO: FolioLayout = {
   flags: PAGE64_FLAGS,
@@ -200,7 +222,12 @@ export class Page64 implements PageDesign, KnowsHead {
     if (bits === MAPPING_KSM) return T_KSM;
     if (bits === MAPPING_ANON) return T_ANON;
     if (owner !== page) return T_FILE;
-    if (this.w.load32(page, PAGE64_MAPPING) !== 0 || (flags & (PG_LRU | PG_SWAPBACKED)) !== 0 || type === PGTY_HUGETLB) return T_FILE;
+    if (
+      this.w.load32(page, PAGE64_MAPPING) !== 0 ||
+      (flags & (PG_LRU | PG_SWAPBACKED)) !== 0 ||
+      type === PGTY_HUGETLB
+    )
+      return T_FILE;
     if (this.w.load32(page, PAGE64_REFCOUNT) === 0 && freeHead(this, pfn) >= 0) return T_BUDDY;
     return T_MISC;
   }
@@ -214,7 +241,9 @@ export class Page64 implements PageDesign, KnowsHead {
     if (type === PGTY_OFFLINE) return MISC_OFFLINE;
     if (type === PGTY_GUARD) return MISC_GUARD;
     if (type === PGTY_LARGE_KMALLOC) return MISC_KMALLOC_LARGE;
-    return this.w.load32(this.#page(head), PAGE64_FLAGS) & PG_RESERVED ? MISC_RESERVED : MISC_UNKNOWN;
+    return this.w.load32(this.#page(head), PAGE64_FLAGS) & PG_RESERVED
+      ? MISC_RESERVED
+      : MISC_UNKNOWN;
   }
 
   descriptorOf(pfn: number): Ref {
@@ -302,7 +331,8 @@ export class Page64 implements PageDesign, KnowsHead {
   mapcountOf(pfn: number): number {
     const head = this.#headOf(pfn);
     const headType = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
-    if (headType === PGTY_HUGETLB) return this.w.load32(this.#page(head), FOLIO64_ENTIRE_MAPCOUNT) + 1;
+    if (headType === PGTY_HUGETLB)
+      return this.w.load32(this.#page(head), FOLIO64_ENTIRE_MAPCOUNT) + 1;
     if (headType >= 0x80 && headType !== 0xff) return 0;
     return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1;
   }
@@ -316,7 +346,9 @@ export class Page64 implements PageDesign, KnowsHead {
   folioClassOf(pfn: number): number {
     const head = this.#headOf(pfn);
     if (this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24 === PGTY_HUGETLB) return 1;
-    return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE ? 2 : 0;
+    return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE
+      ? 2
+      : 0;
   }
 
   holds(type: PageType): boolean {
@@ -344,9 +376,16 @@ export class Page64 implements PageDesign, KnowsHead {
     const w = this.w;
     const page = this.#page(pfn);
     w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(type, 0, false));
-    if (descriptor !== 0) w.store64(page, PAGE64_COMPOUND_HEAD, addressLow(descriptor) | tagOf(type), addressHigh(descriptor));
+    if (descriptor !== 0)
+      w.store64(
+        page,
+        PAGE64_COMPOUND_HEAD,
+        addressLow(descriptor) | tagOf(type),
+        addressHigh(descriptor),
+      );
     if (order > 0) this.#compound(pfn, order);
-    if (type === T_PGTABLE || (type !== T_SLAB && !isFolioType(type))) w.store32(page, PAGE64_REFCOUNT, 1);
+    if (type === T_PGTABLE || (type !== T_SLAB && !isFolioType(type)))
+      w.store32(page, PAGE64_REFCOUNT, 1);
   }
 
   /** prep_compound_page: the head's flag and order, and every tail's way to it. */
@@ -356,7 +395,8 @@ export class Page64 implements PageDesign, KnowsHead {
     w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_HEAD);
     const lo = addressLow(page) | 1;
     const hi = addressHigh(page);
-    for (let i = 1; i < 1 << order; i++) w.store64((page + i * 4) as Ref, PAGE64_COMPOUND_HEAD, lo, hi);
+    for (let i = 1; i < 1 << order; i++)
+      w.store64((page + i * 4) as Ref, PAGE64_COMPOUND_HEAD, lo, hi);
     w.store32(page, FOLIO64_FLAGS_1, order);
     w.store32(page, FOLIO64_NR_PAGES, 1 << order);
     w.store32(page, FOLIO64_LARGE_MAPCOUNT, -1);
@@ -366,8 +406,14 @@ export class Page64 implements PageDesign, KnowsHead {
   bindMisc(pfn: number, order: number, subtype: number, _mappable: boolean, _zone: number): void {
     const w = this.w;
     const page = this.#page(pfn);
-    if (subtype === MISC_RESERVED) w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_RESERVED);
-    if (subtype === MISC_ZERO) w.store32(this.#context.globals, order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN, pfn + 1);
+    if (subtype === MISC_RESERVED)
+      w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_RESERVED);
+    if (subtype === MISC_ZERO)
+      w.store32(
+        this.#context.globals,
+        order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN,
+        pfn + 1,
+      );
     w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(T_MISC, subtype, false));
     w.store32(page, PAGE64_REFCOUNT, 1);
     if (order > 0) this.#compound(pfn, order);
@@ -406,7 +452,15 @@ export class Page64 implements PageDesign, KnowsHead {
     const strided = new Int32Array([PAGE64_COMPOUND_HEAD / 4]);
     if (order === 0) {
       const link = descriptor === 0 ? null : strided;
-      w.fillRun(this.#page(pfn), 0, this.#headTemplate(image, descriptor), count, link, descriptor * 16, stride * 16);
+      w.fillRun(
+        this.#page(pfn),
+        0,
+        this.#headTemplate(image, descriptor),
+        count,
+        link,
+        descriptor * 16,
+        stride * 16,
+      );
     } else if (order <= 4) {
       // One template for the whole block: every tail's way to its head moves along.
       const block = new Int32Array(16 * pages);
@@ -435,13 +489,22 @@ export class Page64 implements PageDesign, KnowsHead {
   #link(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
     for (let i = 0; image.order > 0 && i < count; i++) {
       const at = (descriptor + i * stride) * 16;
-      this.w.store64(this.#page(pfn + i * 2 ** image.order), PAGE64_COMPOUND_HEAD, lowHalf(at) | tagOf(image.type), highHalf(at));
+      this.w.store64(
+        this.#page(pfn + i * 2 ** image.order),
+        PAGE64_COMPOUND_HEAD,
+        lowHalf(at) | tagOf(image.type),
+        highHalf(at),
+      );
     }
     describeRun(this.w, this.#context, pfn, count, image, descriptor, stride);
   }
 
   #setZero(pfn: number, order: number): void {
-    this.w.store32(this.#context.globals, order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN, pfn + 1);
+    this.w.store32(
+      this.#context.globals,
+      order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN,
+      pfn + 1,
+    );
   }
 
   #headTemplate(image: PageImage, descriptor: Ref): Int32Array {
@@ -479,7 +542,8 @@ export class Page64 implements PageDesign, KnowsHead {
   /** The second page carries the folio's order, counts and class. */
   #secondTemplate(image: PageImage, tail: Int32Array): Int32Array {
     const t = tail.slice();
-    t[0] = (image.tailFlags & ~SECOND_PAGE) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
+    t[0] =
+      (image.tailFlags & ~SECOND_PAGE) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
     const pages = 2 ** image.order;
     t[(FOLIO64_LARGE_MAPCOUNT - 64) / 4] = image.mapcount * (image.hugetlb ? 1 : pages) - 1;
     t[(FOLIO64_ENTIRE_MAPCOUNT - 64) / 4] = image.hugetlb ? image.mapcount - 1 : -1;

@@ -19,11 +19,36 @@ import {
   SLOT64_VTABLE,
 } from "../../layout/generated/offsets.js";
 import { STRUCTS } from "../../layout/generated/tables.js";
-import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress, type Words } from "../../words/words.js";
-import { CACHE_SHIFT, type CacheSpec, type DesignContext, type FolioLayout, type KnowsHead, type PageDesign, type PageImage, type WordOptions } from "./axis.js";
+import {
+  addressHigh,
+  addressLow,
+  highHalf,
+  lowHalf,
+  refOfAddress,
+  type Words,
+} from "../../words/words.js";
+import {
+  CACHE_SHIFT,
+  type CacheSpec,
+  type DesignContext,
+  type FolioLayout,
+  type KnowsHead,
+  type PageDesign,
+  type PageImage,
+  type WordOptions,
+} from "./axis.js";
 import { freeHead } from "./axis-descriptors.js";
 import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
-import { isFolioType, MISC_UNKNOWN, T_BUDDY, T_FILE, T_KSM, T_MISC, T_SLAB, type PageType } from "./axis-types.js";
+import {
+  isFolioType,
+  MISC_UNKNOWN,
+  T_BUDDY,
+  T_FILE,
+  T_KSM,
+  T_MISC,
+  T_SLAB,
+  type PageType,
+} from "./axis-types.js";
 
 // The 40 typed bytes of a frame in use. Node and zone are in the high half of
 // flags in every state, so a free frame leaves the first 8 bytes alone.
@@ -53,7 +78,10 @@ const V_SUBTYPE_SHIFT = 16;
 const CACHE_FOLIO = 0;
 const CACHE_LARGE = 1;
 const CACHE_SLAB = 2;
-const spec = (name: string, struct: "SLOT_FOLIO_REST" | "SLOT_FOLIO_LARGE_REST" | "SLOT_SLAB_REST"): CacheSpec => {
+const spec = (
+  name: string,
+  struct: "SLOT_FOLIO_REST" | "SLOT_FOLIO_LARGE_REST" | "SLOT_SLAB_REST",
+): CacheSpec => {
   const { size, fidelity, source } = STRUCTS[struct];
   return { name, size, fidelity, source };
 };
@@ -83,7 +111,14 @@ export class Slot64 implements PageDesign, KnowsHead {
   };
   // The pointers of struct slab are wider than the slot has room for: the second
   // object has them, the engine's own 32-bit forms are here.
-  readonly slab = { cache: MAPCOUNT, next: MAPPING, prev: MAPPING + 4, freelist: MEMCG, counters: MEMCG + 4, page: SLOT64_IN_LIST + 4 };
+  readonly slab = {
+    cache: MAPCOUNT,
+    next: MAPPING,
+    prev: MAPPING + 4,
+    freelist: MEMCG,
+    counters: MEMCG + 4,
+    page: SLOT64_IN_LIST + 4,
+  };
   readonly w: Words;
   readonly #context: DesignContext;
 
@@ -110,7 +145,9 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   isHead(pfn: number): boolean {
-    return this.#inUse(pfn) && !this.isTail(pfn) && (this.w.load32(this.#slot(pfn), ORDER) & 0xff) > 0;
+    return (
+      this.#inUse(pfn) && !this.isTail(pfn) && (this.w.load32(this.#slot(pfn), ORDER) & 0xff) > 0
+    );
   }
 
   #headOf(pfn: number): number {
@@ -184,7 +221,8 @@ export class Slot64 implements PageDesign, KnowsHead {
 
   isMapped(pfn: number): boolean {
     const block = this.blockOf(pfn);
-    for (let i = 0; i < 2 ** this.orderOf(pfn); i++) if (this.mapcountOf(block + i) > 0) return true;
+    for (let i = 0; i < 2 ** this.orderOf(pfn); i++)
+      if (this.mapcountOf(block + i) > 0) return true;
     return false;
   }
 
@@ -227,7 +265,13 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, _zone: number): void {
-    this.#start(pfn, order, T_MISC, (subtype << V_SUBTYPE_SHIFT) | (mappable ? V_MAPPABLE : 0), 0 as Ref);
+    this.#start(
+      pfn,
+      order,
+      T_MISC,
+      (subtype << V_SUBTYPE_SHIFT) | (mappable ? V_MAPPABLE : 0),
+      0 as Ref,
+    );
     this.w.store64(this.#slot(pfn), SLOT64_REF_COUNT, 1, 0);
   }
 
@@ -268,7 +312,10 @@ export class Slot64 implements PageDesign, KnowsHead {
       t[this.slab.counters / 4] = image.slabInuse;
     }
     t[SLOT64_REF_COUNT / 4] = folio ? 1 + image.mapcount : 1;
-    const kind = (image.hugetlb ? V_HUGETLB : 0) | (image.rmappable ? V_RMAPPABLE : 0) | (image.mappable ? V_MAPPABLE : 0);
+    const kind =
+      (image.hugetlb ? V_HUGETLB : 0) |
+      (image.rmappable ? V_RMAPPABLE : 0) |
+      (image.mappable ? V_MAPPABLE : 0);
     t[SLOT64_VTABLE / 4] = image.type | kind | (image.subtype << V_SUBTYPE_SHIFT);
     return t;
   }
@@ -288,7 +335,15 @@ export class Slot64 implements PageDesign, KnowsHead {
     const rest = new Int32Array([REST / 4]);
     const head = this.#headTemplate(image);
     if (image.order === 0) {
-      w.fillRun(this.#slot(pfn), 0, head, count, descriptor === 0 ? null : rest, descriptor * 16, stride * 16);
+      w.fillRun(
+        this.#slot(pfn),
+        0,
+        head,
+        count,
+        descriptor === 0 ? null : rest,
+        descriptor * 16,
+        stride * 16,
+      );
       return;
     }
     const tail = this.#tailTemplate(image);

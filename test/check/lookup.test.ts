@@ -92,7 +92,7 @@ describe("without the second read of the owner", () => {
 
   it("the schedule is shown: the descriptor becomes another page's folio between read and get", () => {
     const verdict = verdictOf("memdesc8", "folio", { skipRecheck: true });
-    if (verdict?.counterexample == null) throw new Error("no counterexample");
+    if (verdict === null || verdict.counterexample === null) throw new Error("no counterexample");
     const lines = formatCounterexample(verdict.counterexample, verdict.threads);
     expect(
       Math.max(

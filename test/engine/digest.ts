@@ -18,16 +18,26 @@ export function digest(m: Machine): string {
   }
   const pages = createHash("sha256");
   for (const { start, end } of m.config.present) {
-    for (let pfn = start; pfn < end; pfn++) pages.update(answerOf(m, pfn));
+    const answers = new Float64Array((end - start) * ANSWERS);
+    for (let pfn = start; pfn < end; pfn++) answerOf(m, pfn, answers, (pfn - start) * ANSWERS);
+    pages.update(answers);
   }
   const caches = m.caches.usage().map((c) => `${c.name} ${c.objects}/${c.slabs}`);
   return JSON.stringify({ free, caches, pages: pages.digest("hex") });
 }
 
-function answerOf(m: Machine, pfn: number): string {
+const ANSWERS = 7;
+
+function answerOf(m: Machine, pfn: number, into: Float64Array, at: number): void {
   const { design } = m;
   const type = design.typeOf(pfn);
-  const refs = isFolioType(type) ? m.w.load32(design.descriptorOf(pfn), design.folio.refcount) : 0;
-  const flags = type === T_BUDDY ? 0 : design.pageFlagsOf(pfn);
-  return `${type},${design.blockOf(pfn)},${design.orderOf(pfn)},${design.zoneOf(pfn)},${refs},${flags},${design.mapcountOf(pfn)};`;
+  into[at] = type;
+  into[at + 1] = design.blockOf(pfn);
+  into[at + 2] = design.orderOf(pfn);
+  into[at + 3] = design.zoneOf(pfn);
+  into[at + 4] = isFolioType(type)
+    ? m.w.load32(design.descriptorOf(pfn), design.folio.refcount)
+    : 0;
+  into[at + 5] = type === T_BUDDY ? 0 : design.pageFlagsOf(pfn);
+  into[at + 6] = design.mapcountOf(pfn);
 }

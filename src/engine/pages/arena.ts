@@ -52,6 +52,8 @@ export class ArenaPlan {
 export class ArenaHeap {
   /** References of 16 bytes in a page of this machine. */
   readonly refsPerPage: number;
+  /** Its logarithm: pages are a power of two. */
+  readonly #pageShift: number;
   readonly #w: Words;
   readonly #table: Ref;
   readonly #first: number;
@@ -65,6 +67,7 @@ export class ArenaHeap {
   /** Pages `first` … `limit − 1` of the arena; `table` has room for `bytes`. */
   constructor(w: Words, table: Ref, first: number, limit: number, refsPerPage: number) {
     this.refsPerPage = refsPerPage;
+    this.#pageShift = Math.log2(refsPerPage);
     this.#w = w;
     this.#table = table;
     this.#first = first;
@@ -114,7 +117,7 @@ export class ArenaHeap {
 
   /** Frame in which a place of the heap lies; −1 for places outside of it. */
   frameOf(ref: Ref): number {
-    const index = Math.floor(ref / this.refsPerPage) - this.#first;
+    const index = (ref >>> this.#pageShift) - this.#first;
     if (index < 0 || index >= this.#limit - this.#first) return -1;
     const frame = this.#w.load32(this.#table, this.#at(index));
     return frame > 0 ? frame - 1 : -1;

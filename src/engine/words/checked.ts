@@ -217,7 +217,7 @@ export class CheckedWords implements Words {
       return this.memory.fillRun(ref, off, template, periods, strided, base, delta);
     const total = template.length * periods;
     const image = new Int32Array(total);
-    PlainWords.fill(image, 0, template, periods, strided, base, delta);
+    PlainWords.fillInto(image, 0, template, periods, strided, base, delta);
     let i = 0;
     while (i < total) {
       const at = off + i * 4;

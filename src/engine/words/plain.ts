@@ -76,11 +76,11 @@ export class PlainWords implements Words {
     base: number,
     delta: number,
   ): void {
-    PlainWords.fill(this.mem, (ref << 2) + (off >> 2), template, periods, strided, base, delta);
+    PlainWords.fillInto(this.mem, (ref << 2) + (off >> 2), template, periods, strided, base, delta);
   }
 
   /** What `fillRun` means, on bare words from index `start` on. */
-  static fill(
+  static fillInto(
     mem: Int32Array,
     start: number,
     template: Int32Array,
@@ -107,11 +107,18 @@ export class PlainWords implements Words {
   }
 }
 
+/** Words up to which a loop is faster than calls of set and copyWithin. */
+const SHORT = 64;
+
 /** Copies equal periods by doubling: memmove does the work. */
 function fillSame(mem: Int32Array, start: number, template: Int32Array, periods: number): void {
   const n = template.length;
   const total = n * periods;
   if (total === 0) return;
+  if (total <= SHORT) {
+    for (let i = 0; i < total; i++) mem[start + i] = template[i % n];
+    return;
+  }
   mem.set(template, start);
   let done = n;
   while (done < total) {

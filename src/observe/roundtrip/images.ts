@@ -115,8 +115,10 @@ export class Images {
     const order = Math.log2(objects.pages[i]);
     const uniform = objects.mapcount[i] !== VARIES;
     const tail = objects.tailFlags[i];
+    // Spelled out, not spread: one shape for every run is several times as fast.
     return {
-      ...what,
+      type: what.type,
+      subtype: what.subtype,
       mappable: what.type === T_MISC && hasBit(lo, hi, KPF.MMAP),
       order,
       flags: this.#flags[word],

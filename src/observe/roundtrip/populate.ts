@@ -227,12 +227,18 @@ class Fill {
     const stride = caches.stride[cache];
     const pages = 2 ** image.order;
     let done = 0;
+    // Memory may lie on per-CPU lists in the wrong order: they are drained once
+    // before more is given, and not again until that has helped.
+    let drained = false;
     while (done < count) {
-      done += caches.allocRun(cache, count - done, (first, n) => {
+      const got = caches.allocRun(cache, count - done, (first, n) => {
         design.bindRun(pfn, n, image, first, stride);
         pfn += n * pages;
       });
-      if (done < count && !this.#giveMore()) {
+      done += got;
+      if (done === count) return;
+      drained = (got > 0 || !drained) && this.#machine.allocator.drainAll() > 0;
+      if (!drained && !this.#giveMore()) {
         throw new MmError(
           12,
           `${count - done} descriptors of ${caches.specs[cache].name}`,
@@ -242,12 +248,8 @@ class Fill {
     }
   }
 
-  /**
-   * More memory for descriptors: what lies on per-CPU lists in the wrong order,
-   * else the next free stretch, some MiB at once. False when there is none.
-   */
+  /** The next free stretch, some MiB at once, for descriptors; false when there is none. */
   #giveMore(): boolean {
-    if (this.#machine.allocator.drainAll() > 0) return true;
     const run = this.#free.at(-1);
     if (run === undefined) return false;
     const start = Math.max(

@@ -217,6 +217,11 @@ function initDescriptor(
   for (let off = 96; off < FOLIO_LARGE_SIZE; off += 8) w.store64(descriptor, off, 0, 0);
 }
 
+/** Lists of one strided field, by its word: made once, not for every run. */
+const AT_WORD: readonly Int32Array[] = Array.from({ length: FOLIO_LARGE_SIZE / 4 }, (_, i) =>
+  Int32Array.of(i),
+);
+
 /** Fills the descriptors of `count` equal blocks; the reference `stride` apart. */
 export function describeRun(
   w: Words,
@@ -241,7 +246,7 @@ export function describeRun(
   }
   if (folio) fillFolio(t, context, image);
   if (image.type === T_SLAB) fillSlab(t, image);
-  w.fillRun(descriptor, 0, t, count, new Int32Array([pfnAt]), pfn, 2 ** image.order);
+  w.fillRun(descriptor, 0, t, count, AT_WORD[pfnAt], pfn, 2 ** image.order);
 }
 
 /** The cache and the objects in use, in a slab whose template is `t`. */
@@ -304,7 +309,7 @@ export function exclusiveInDescriptor(
  */
 export function freeHead(design: Pick<PageDesign, "freeOrderAt">, pfn: number): number {
   for (let order = 0; order <= 10; order++) {
-    const head = pfn - (pfn % 2 ** order);
+    const head = pfn & (-1 << order);
     if (design.freeOrderAt(head) >= order) return head;
   }
   return -1;

@@ -35,11 +35,14 @@ export class Memdesc8 extends TaggedDesign {
   readonly bytesPerPageblock = 1;
   readonly #base: number;
   readonly #buddy: number;
+  /** Whether frame numbers fit a link as they are, so that they count from 0. */
+  readonly #fits: boolean;
 
   constructor(context: DesignContext, options: WordOptions) {
     super(context, options, true);
     this.#base = context.base;
     this.#buddy = options.types.code[T_BUDDY];
+    this.#fits = context.frames <= 2 ** LINK_BITS;
   }
 
   #ref(pfn: number): Ref {
@@ -79,9 +82,7 @@ export class Memdesc8 extends TaggedDesign {
 
   /** Where frame numbers of this page's zone are counted from. */
   #origin(pfn: number): number {
-    return this.context.frames <= 2 ** LINK_BITS
-      ? 0
-      : this.context.zones.start[this.context.zones.zoneOf(pfn)];
+    return this.#fits ? 0 : this.context.zones.start[this.context.zones.zoneOf(pfn)];
   }
 
   #store(pfn: number, code: number, next: number, prev: number): void {

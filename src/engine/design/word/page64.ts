@@ -276,6 +276,8 @@ export class Page64 implements PageDesign, KnowsHead {
     const head = this.#headOf(pfn);
     if (head !== pfn || this.isHead(pfn)) return head;
     if (this.w.load32(this.#page(pfn), PAGE64_REFCOUNT) !== 0) return pfn;
+    // A folio whose last reference was just put: only its owner has a mapping there.
+    if ((this.w.load64(this.#page(pfn), PAGE64_MAPPING) | this.w.hi) !== 0) return pfn;
     const free = freeHead(this, pfn);
     return free >= 0 ? free : pfn;
   }

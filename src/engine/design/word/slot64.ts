@@ -9,7 +9,7 @@
  * counted; page tables, zsmalloc and the rest fit.
  *
  * Facts: anchors B2 (slot layout, states). Invented: what lies where in the 40
- * bytes, a tail's slot naming its head, and the second object.
+ * bytes, a tail's slot saying how far its head is, and the second object.
  */
 import type { Ref } from "../../../units.js";
 import {
@@ -58,7 +58,7 @@ const MAPCOUNT = SLOT64_STORAGE + 16;
 const ORDER = SLOT64_STORAGE + 20;
 const MEMCG = SLOT64_STORAGE + 24;
 const REST = SLOT64_STORAGE + 32;
-/** A tail names its head's frame where its head has the second object. */
+/** A tail says how far its head is where its head has the second object. */
 const HEAD = REST;
 // The same bytes of a free frame.
 const NEXT = SLOT64_STORAGE + 8;
@@ -151,7 +151,7 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   #headOf(pfn: number): number {
-    return this.isTail(pfn) ? this.w.load32(this.#slot(pfn), HEAD) : pfn;
+    return this.isTail(pfn) ? pfn - this.w.load32(this.#slot(pfn), HEAD) : pfn;
   }
 
   typeOf(pfn: number): PageType {
@@ -259,7 +259,7 @@ export class Slot64 implements PageDesign, KnowsHead {
       const tail = (slot + i * 4) as Ref;
       w.store64(tail, SLOT64_VTABLE, type | extra | V_TAIL, 0);
       w.store32(tail, MAPCOUNT, -1);
-      w.store64(tail, HEAD, pfn, 0);
+      w.store64(tail, HEAD, i, 0);
       w.store64(tail, SLOT64_REF_COUNT, 0, 0);
     }
   }
@@ -347,11 +347,22 @@ export class Slot64 implements PageDesign, KnowsHead {
       return;
     }
     const tail = this.#tailTemplate(image);
+    if (image.order <= 4) {
+      const block = new Int32Array(16 * pages);
+      block.set(head);
+      for (let i = 1; i < pages; i++) {
+        block.set(tail, i * 16);
+        block[i * 16 + HEAD / 4] = i;
+      }
+      const second = descriptor === 0 ? null : rest;
+      w.fillRun(this.#slot(pfn), 0, block, count, second, descriptor * 16, stride * 16);
+      return;
+    }
     for (let i = 0; i < count; i++) {
-      const at = pfn + i * pages;
+      const slot = this.#slot(pfn + i * pages);
       const second = descriptor === 0 ? 0 : (descriptor + i * stride) * 16;
-      w.fillRun(this.#slot(at), 0, head, 1, rest, second, 0);
-      w.fillRun(this.#slot(at), 64, tail, pages - 1, rest, at, 0);
+      w.fillRun(slot, 0, head, 1, rest, second, 0);
+      w.fillRun(slot, 64, tail, pages - 1, rest, 1, 1);
     }
   }
 

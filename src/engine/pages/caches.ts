@@ -32,6 +32,7 @@ import {
   type CacheSpec,
   type PageDesign,
   type PageImage,
+  SlabRun,
 } from "../design/word/axis.js";
 import { T_SLAB } from "../design/word/axis-types.js";
 import { objectSize, type FreePointer } from "../design/free-pointer.js";
@@ -56,8 +57,8 @@ export interface CacheUsage {
   readonly source: string;
 }
 
-/** A stretch of objects handed out at once: one slab's worth or part of it. */
-export type TakeRun = (first: Ref, count: number) => void;
+/** A stretch of objects handed out at once: part of a slab, or whole slabs in a row. */
+export type TakeRun = (first: Ref, count: number, slabs?: SlabRun) => void;
 
 export class DescriptorCaches {
   readonly w: Words;
@@ -171,7 +172,12 @@ export class DescriptorCaches {
     const inuse = (count & 0xffff) - 1;
     w.store32(meta, counters, inuse | (count & ~0xffff));
     w.add32(c, KMEM_CACHE_NR_OBJECTS, -1);
-    if (inuse + 1 === this.perSlab[cache]) this.#linkPartial(c, meta, slab);
+    if (inuse + 1 === this.perSlab[cache]) {
+      // Slabs that were handed out full did not need to know where they begin.
+      const { refsPerPage } = this.heap;
+      w.store32(meta, this.design.slab.page, Math.floor(object / refsPerPage) * refsPerPage);
+      this.#linkPartial(c, meta, slab);
+    }
     if (inuse > this.#ownObjects(cache)) return;
     const empty = w.add32(c, KMEM_CACHE_NR_EMPTY, 1);
     if (empty > MIN_EMPTY && this.rcu.isQuiet()) this.#discard(cache, slab);
@@ -371,13 +377,9 @@ export class DescriptorCaches {
     const own = cache === this.#slabCache;
     const per = this.perSlab[cache];
     const image = this.#image(pfn, cache, per);
-    const bindSlabs = (first: Ref, n: number, at: number, stride: number): void => {
+    // A full slab needs its first byte named only once one of its objects is freed.
+    const bindSlabs = (first: Ref, n: number, at: number, stride: number): void =>
       this.design.bindRun(pfn + at, n, image, first, stride);
-      for (let i = 0; i < n; i++) {
-        const meta = this.design.descriptorOf(pfn + at + i);
-        this.w.store32(meta, this.design.slab.page, page + (at + i) * this.heap.refsPerPage);
-      }
-    };
     let described = count;
     if (own) bindSlabs(page, count, 0, this.heap.refsPerPage);
     else if (this.#slabCache < 0) bindSlabs(0 as Ref, count, 0, 0);
@@ -394,10 +396,9 @@ export class DescriptorCaches {
     }
     this.w.add32(c, KMEM_CACHE_NR_SLABS, described);
     this.w.add32(c, KMEM_CACHE_NR_OBJECTS, described * per);
-    for (let i = 0; i < described; i++) {
-      const first = (page + i * this.heap.refsPerPage) as Ref;
-      if (own) take((first + this.stride[cache]) as Ref, per - 1);
-      else take(first, per);
+    if (!own && described > 0) take(page, described * per, { per, refs: this.heap.refsPerPage });
+    for (let i = 0; own && i < described; i++) {
+      take((page + i * this.heap.refsPerPage + this.stride[cache]) as Ref, per - 1);
     }
     return described * (own ? per - 1 : per);
   }

@@ -231,8 +231,8 @@ class Fill {
     // before more is given, and not again until that has helped.
     let drained = false;
     while (done < count) {
-      const got = caches.allocRun(cache, count - done, (first, n) => {
-        design.bindRun(pfn, n, image, first, stride);
+      const got = caches.allocRun(cache, count - done, (first, n, slabs) => {
+        design.bindRun(pfn, n, image, first, stride, slabs);
         pfn += n * pages;
       });
       done += got;

@@ -47,6 +47,7 @@ import {
   type PageImage,
   type SlabLayout,
   type WordOptions,
+  SlabRun,
 } from "./axis.js";
 import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_OWNER_2 } from "./axis-flags.js";
 import {
@@ -231,6 +232,7 @@ export function describeRun(
   image: PageImage,
   descriptor: Ref,
   stride: number,
+  slabs?: SlabRun,
 ): void {
   const t = new Int32Array(stride * 4);
   const folio = isFolioType(image.type);
@@ -246,7 +248,43 @@ export function describeRun(
   }
   if (folio) fillFolio(t, context, image);
   if (image.type === T_SLAB) fillSlab(t, image);
-  w.fillRun(descriptor, 0, t, count, AT_WORD[pfnAt], pfn, 2 ** image.order);
+  if (slabs === undefined) {
+    w.fillRun(descriptor, 0, t, count, AT_WORD[pfnAt], pfn, 2 ** image.order);
+    return;
+  }
+  const slab = repeated(t, AT_WORD[pfnAt], slabs.per, 2 ** image.order, slabs.refs * 4);
+  const pages = slabs.per * 2 ** image.order;
+  w.fillRun(descriptor, 0, slab.words, count / slabs.per, slab.strided, pfn, pages);
+}
+
+/**
+ * `times` copies of a template one after another, each strided field `step`
+ * more than in the copy before: one slab's worth, to be filled slab by slab.
+ */
+export function repeated(
+  template: Int32Array,
+  strided: Int32Array,
+  times: number,
+  step: number,
+  length: number = template.length * times,
+): { readonly words: Int32Array; readonly strided: Int32Array } {
+  const words = new Int32Array(length);
+  const all = new Int32Array(strided.length * times);
+  for (let k = 0; k < times; k++) {
+    words.set(template, k * template.length);
+    for (let s = 0; s < strided.length; s++) {
+      const at = strided[s] + k * template.length;
+      words[at] += k * step;
+      all[k * strided.length + s] = at;
+    }
+  }
+  return { words, strided: all };
+}
+
+/** Place of the i-th descriptor, counted from the first. */
+export function placeOf(i: number, stride: number, slabs: SlabRun | undefined): number {
+  if (slabs === undefined) return i * stride;
+  return Math.floor(i / slabs.per) * slabs.refs + (i % slabs.per) * stride;
 }
 
 /** The cache and the objects in use, in a slab whose template is `t`. */

@@ -27,6 +27,7 @@ import type {
   FolioLayout,
   PageDesign,
   PageImage,
+  SlabRun,
   WordOptions,
 } from "./axis.js";
 import {
@@ -38,6 +39,8 @@ import {
   freeHead,
   orderOfDescriptor,
   PAGE_BITS_AT,
+  placeOf,
+  repeated,
   SLAB_LAYOUT,
   type DescriptorCaches,
 } from "./axis-descriptors.js";
@@ -122,7 +125,8 @@ export abstract class TaggedDesign implements PageDesign {
     strided: Int32Array | null,
     base: number,
     delta: number,
-    zone: number,
+    image: PageImage,
+    startsWithHead: boolean,
   ): void;
   abstract zoneOf(pfn: number): number;
   abstract freeOrderAt(pfn: number): number;
@@ -294,7 +298,14 @@ export abstract class TaggedDesign implements PageDesign {
     for (let off = FOLIO_LARGE_SIZE; off < end; off += 8) this.w.store64(descriptor, off, 0, 0);
   }
 
-  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+  bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs?: SlabRun,
+  ): void {
     if (descriptor === 0) return this.#miscRun(pfn, count, image);
     const pages = 2 ** image.order;
     const anon = image.type === T_ANON;
@@ -309,31 +320,29 @@ export abstract class TaggedDesign implements PageDesign {
         block[i * 2] = i === 0 ? headCode : tailCode;
         strided[i] = i * 2;
       }
-      this.fillWords(pfn, block, count, strided, descriptor * 16, stride * 16, image.zone);
+      const per = slabs?.per ?? 1;
+      const run =
+        per === 1 ? { words: block, strided } : repeated(block, strided, per, stride * 16);
+      const delta = (slabs?.refs ?? stride) * 16;
+      this.fillWords(pfn, run.words, count / per, run.strided, descriptor * 16, delta, image, true);
     } else {
+      const head = new Int32Array([headCode, 0]);
+      const tail = new Int32Array([tailCode, 0]);
       const one = new Int32Array([0]);
       for (let i = 0; i < count; i++) {
         const at = pfn + i * pages;
-        const address = (descriptor + i * stride) * 16;
-        this.fillWords(at, new Int32Array([headCode, 0]), 1, one, address, 0, image.zone);
-        this.fillWords(
-          at + 1,
-          new Int32Array([tailCode, 0]),
-          pages - 1,
-          one,
-          address,
-          0,
-          image.zone,
-        );
+        const address = (descriptor + placeOf(i, stride, slabs)) * 16;
+        this.fillWords(at, head, 1, one, address, 0, image, true);
+        this.fillWords(at + 1, tail, pages - 1, one, address, 0, image, false);
       }
     }
-    this.#describe(pfn, count, image, descriptor, stride, anon);
+    this.#describe(pfn, count, image, descriptor, stride, slabs);
   }
 
   #miscRun(pfn: number, count: number, image: PageImage): void {
     const lo = miscWord(this.#misc, image.subtype, image.mappable, image.order);
     const word = new Int32Array([lo, this.context.zones.bits[image.zone]]);
-    this.fillWords(pfn, word, count * 2 ** image.order, null, 0, 0, image.zone);
+    this.fillWords(pfn, word, count * 2 ** image.order, null, 0, 0, image, true);
   }
 
   #describe(
@@ -342,13 +351,17 @@ export abstract class TaggedDesign implements PageDesign {
     image: PageImage,
     descriptor: Ref,
     stride: number,
-    anon: boolean,
+    slabs: SlabRun | undefined,
   ): void {
-    const inFolio = anon && !(this.pageBits === "descriptor" && image.order === 0);
-    const folio = inFolio ? { ...image, flags: image.flags & ~PG_OWNER_2 } : image;
-    describeRun(this.w, this.context, pfn, count, folio, descriptor, stride);
-    if (!anon || this.pageBits !== "descriptor" || image.order === 0) return;
-    for (let i = 0; i < count; i++) this.#fillPageBits((descriptor + i * stride) as Ref, image);
+    const bits = image.type === T_ANON && this.pageBits === "descriptor";
+    // Anon-exclusive has a home of its own, but for an order-0 folio with bits in its flags.
+    const elsewhere = image.type === T_ANON && !(bits && image.order === 0);
+    const folio = elsewhere ? { ...image, flags: image.flags & ~PG_OWNER_2 } : image;
+    describeRun(this.w, this.context, pfn, count, folio, descriptor, stride, slabs);
+    if (!bits || image.order === 0) return;
+    for (let i = 0; i < count; i++) {
+      this.#fillPageBits((descriptor + placeOf(i, stride, slabs)) as Ref, image);
+    }
   }
 
   #fillPageBits(descriptor: Ref, image: PageImage): void {

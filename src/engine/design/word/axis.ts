@@ -152,9 +152,17 @@ export interface PageDesign {
 
   /**
    * Describes `count` equal blocks in consecutive frames at once. Where the type
-   * has descriptors, they lie at `descriptor`, `descriptor + stride`, …
+   * has descriptors, they lie at `descriptor`, `descriptor + stride`, … or, where
+   * they fill whole slabs, as `slabs` says.
    */
-  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void;
+  bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs?: SlabRun,
+  ): void;
   /** Fresh pages without an owner: what boot leaves in the page array. */
   blankRun(pfn: number, count: number, zone: number): void;
   /** Sets a page's own flags; false where a page has no flags of its own. */
@@ -180,6 +188,12 @@ export interface PageDesign {
 export interface KnowsHead {
   isHead(pfn: number): boolean;
   isTail(pfn: number): boolean;
+}
+
+/** Descriptors in whole slabs: `per` of them in each, the next slab `refs` references on. */
+export interface SlabRun {
+  readonly per: number;
+  readonly refs: number;
 }
 
 /** Where a folio's fields are, from `descriptorOf`. −1: nowhere. */

@@ -62,34 +62,26 @@ export class Memdesc16 extends TaggedDesign {
     strided: Int32Array | null,
     base: number,
     delta: number,
-    _zone: number,
+    image: PageImage,
+    startsWithHead: boolean,
   ): void {
     const pages = words.length / 2;
     const wide = new Int32Array(4 * pages);
-    for (let i = 0; i < pages; i++) wide.set(words.subarray(i * 2, i * 2 + 2), i * 4);
+    for (let i = 0; i < pages; i++) {
+      wide.set(words.subarray(i * 2, i * 2 + 2), i * 4);
+      const head = startsWithHead && i % 2 ** image.order === 0;
+      wide[i * 4 + PAGE16_PRIVATE / 4] = this.#exclusiveBit(
+        image,
+        head ? image.flags : image.tailFlags,
+      );
+    }
     const steps = strided === null ? null : strided.map((s) => s * 2);
     this.w.fillRun(this.#page(pfn), 0, wide, periods, steps, base, delta);
   }
 
-  override bindRun(
-    pfn: number,
-    count: number,
-    image: PageImage,
-    descriptor: Ref,
-    stride: number,
-  ): void {
-    super.bindRun(pfn, count, image, descriptor, stride);
-    if (this.pageBits !== "word" || image.type !== T_ANON) return;
-    const pages = 2 ** image.order;
-    if (((image.flags | image.tailFlags) & PG_OWNER_2) === 0) return;
-    for (let i = 0; i < count * pages; i++) {
-      const flags = i % pages === 0 ? image.flags : image.tailFlags;
-      this.w.store32(
-        this.#page(pfn + i),
-        PAGE16_PRIVATE,
-        flags & PG_OWNER_2 ? PRIVATE_EXCLUSIVE : 0,
-      );
-    }
+  #exclusiveBit(image: PageImage, flags: number): number {
+    const here = this.pageBits === "word" && image.type === T_ANON;
+    return here && (flags & PG_OWNER_2) !== 0 ? PRIVATE_EXCLUSIVE : 0;
   }
 
   protected override exclusiveOf(pfn: number): number {

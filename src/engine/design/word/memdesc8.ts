@@ -64,7 +64,6 @@ export class Memdesc8 extends TaggedDesign {
     strided: Int32Array | null,
     base: number,
     delta: number,
-    _zone: number,
   ): void {
     this.w.fillRun(this.#ref(pfn), (pfn & 1) << 3, words, periods, strided, base, delta);
   }

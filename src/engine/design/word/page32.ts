@@ -80,22 +80,30 @@ export class Page32 extends TaggedDesign {
     strided: Int32Array | null,
     base: number,
     delta: number,
-    zone: number,
+    image: PageImage,
+    startsWithHead: boolean,
   ): void {
     const pages = words.length / 2;
     const wide = new Int32Array(8 * pages);
-    const bits = this.context.zones.bits[zone];
+    const bits = this.context.zones.bits[image.zone];
+    const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
+    const mapcount = isFolioType(image.type) ? image.mapcount - 1 : -1;
     for (let i = 0; i < pages; i++) {
+      const head = startsWithHead && i % 2 ** image.order === 0;
+      wide[i * 8] = ((head ? image.flags : image.tailFlags) & OWN_FLAGS) | reserved;
       wide[i * 8 + 1] = bits;
       wide.set(words.subarray(i * 2, i * 2 + 2), i * 8 + PAGE32_MEMDESC / 4);
-      wide[i * 8 + PAGE32_MAPCOUNT / 4] = -1;
+      wide[i * 8 + PAGE32_MAPCOUNT / 4] = mapcount;
     }
     const steps = strided === null ? null : strided.map((s) => s * 4 + PAGE32_MEMDESC / 4);
     this.w.fillRun(this.#page(pfn), 0, wide, periods, steps, base, delta);
   }
 
   override blankRun(pfn: number, count: number, zone: number): void {
-    this.fillWords(pfn, new Int32Array([0, 0]), count, null, 0, 0, zone);
+    const page = new Int32Array(8);
+    page[1] = this.context.zones.bits[zone];
+    page[PAGE32_MAPCOUNT / 4] = -1;
+    this.w.fillRun(this.#page(pfn), 0, page, count, null, 0, 0);
   }
 
   override setPageFlags(pfn: number, flags: number): boolean {
@@ -113,26 +121,6 @@ export class Page32 extends TaggedDesign {
     super.bindMisc(pfn, order, subtype, mappable, zone);
     const own = subtype === MISC_RESERVED ? PG_RESERVED : 0;
     for (let i = 0; i < 1 << order; i++) this.#setOwnFlags(pfn + i, own);
-  }
-
-  override bindRun(
-    pfn: number,
-    count: number,
-    image: PageImage,
-    descriptor: Ref,
-    stride: number,
-  ): void {
-    super.bindRun(pfn, count, image, descriptor, stride);
-    const pages = 2 ** image.order;
-    const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
-    const head = (image.flags & OWN_FLAGS) | reserved;
-    const tail = (image.tailFlags & OWN_FLAGS) | reserved;
-    const counted = isFolioType(image.type) && image.mapcount > 0;
-    if ((head | tail) === 0 && !counted) return;
-    for (let i = 0; i < count * pages; i++) {
-      this.#setOwnFlags(pfn + i, i % pages === 0 ? head : tail);
-      if (counted) this.w.store32(this.#page(pfn + i), PAGE32_MAPCOUNT, image.mapcount - 1);
-    }
   }
 
   override flagsOf(pfn: number): number {

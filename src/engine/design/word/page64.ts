@@ -50,6 +50,7 @@ import type {
   KnowsHead,
   PageDesign,
   PageImage,
+  SlabRun,
   WordOptions,
 } from "./axis.js";
 import {
@@ -57,6 +58,8 @@ import {
   describeRun,
   fillSlab,
   freeHead,
+  placeOf,
+  repeated,
   SLAB_LAYOUT,
   type DescriptorCaches,
 } from "./axis-descriptors.js";
@@ -446,23 +449,28 @@ export class Page64 implements PageDesign, KnowsHead {
     this.w.store32(owner, this.folio.mapcount, -1);
   }
 
-  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+  bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs?: SlabRun,
+  ): void {
     const { w } = this;
     const order = image.order;
     const pages = 2 ** order;
     const tail = this.#tailTemplate(image);
     const strided = new Int32Array([PAGE64_COMPOUND_HEAD / 4]);
     if (order === 0) {
-      const link = descriptor === 0 ? null : strided;
-      w.fillRun(
-        this.#page(pfn),
-        0,
-        this.#headTemplate(image, descriptor),
-        count,
-        link,
-        descriptor * 16,
-        stride * 16,
-      );
+      const head = this.#headTemplate(image, descriptor);
+      if (descriptor === 0) w.fillRun(this.#page(pfn), 0, head, count, null, 0, 0);
+      else {
+        const per = slabs?.per ?? 1;
+        const run = repeated(head, strided, per, stride * 16);
+        const delta = (slabs?.refs ?? stride) * 16;
+        w.fillRun(this.#page(pfn), 0, run.words, count / per, run.strided, descriptor * 16, delta);
+      }
     } else if (order <= 4) {
       // One template for the whole block: every tail's way to its head moves along.
       const block = new Int32Array(16 * pages);
@@ -483,14 +491,21 @@ export class Page64 implements PageDesign, KnowsHead {
         w.fillRun(page, 128, tail, pages - 2, strided, page * 16, 0);
       }
     }
-    if (descriptor !== 0) this.#link(pfn, count, image, descriptor, stride);
+    if (descriptor !== 0) this.#link(pfn, count, image, descriptor, stride, slabs);
     if (image.type === T_MISC && image.subtype === MISC_ZERO) this.#setZero(pfn, order);
   }
 
   /** Points the heads of separated blocks at their descriptors and fills those. */
-  #link(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
+  #link(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs: SlabRun | undefined,
+  ): void {
     for (let i = 0; image.order > 0 && i < count; i++) {
-      const at = (descriptor + i * stride) * 16;
+      const at = (descriptor + placeOf(i, stride, slabs)) * 16;
       this.w.store64(
         this.#page(pfn + i * 2 ** image.order),
         PAGE64_COMPOUND_HEAD,
@@ -498,7 +513,7 @@ export class Page64 implements PageDesign, KnowsHead {
         highHalf(at),
       );
     }
-    describeRun(this.w, this.#context, pfn, count, image, descriptor, stride);
+    describeRun(this.w, this.#context, pfn, count, image, descriptor, stride, slabs);
   }
 
   #setZero(pfn: number, order: number): void {

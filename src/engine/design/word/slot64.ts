@@ -36,8 +36,9 @@ import {
   type PageDesign,
   type PageImage,
   type WordOptions,
+  SlabRun,
 } from "./axis.js";
-import { freeHead } from "./axis-descriptors.js";
+import { freeHead, placeOf, repeated } from "./axis-descriptors.js";
 import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
 import {
   isFolioType,
@@ -60,6 +61,7 @@ const MEMCG = SLOT64_STORAGE + 24;
 const REST = SLOT64_STORAGE + 32;
 /** A tail says how far its head is where its head has the second object. */
 const HEAD = REST;
+const AT_REST = new Int32Array([REST / 4]);
 // The same bytes of a free frame.
 const NEXT = SLOT64_STORAGE + 8;
 const PREV = SLOT64_STORAGE + 12;
@@ -329,23 +331,17 @@ export class Slot64 implements PageDesign, KnowsHead {
     return t;
   }
 
-  bindRun(pfn: number, count: number, image: PageImage, descriptor: Ref, stride: number): void {
-    const w = this.w;
+  bindRun(
+    pfn: number,
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs?: SlabRun,
+  ): void {
+    const { w } = this;
     const pages = 2 ** image.order;
-    const rest = new Int32Array([REST / 4]);
     const head = this.#headTemplate(image);
-    if (image.order === 0) {
-      w.fillRun(
-        this.#slot(pfn),
-        0,
-        head,
-        count,
-        descriptor === 0 ? null : rest,
-        descriptor * 16,
-        stride * 16,
-      );
-      return;
-    }
     const tail = this.#tailTemplate(image);
     if (image.order <= 4) {
       const block = new Int32Array(16 * pages);
@@ -354,15 +350,18 @@ export class Slot64 implements PageDesign, KnowsHead {
         block.set(tail, i * 16);
         block[i * 16 + HEAD / 4] = i;
       }
-      const second = descriptor === 0 ? null : rest;
-      w.fillRun(this.#slot(pfn), 0, block, count, second, descriptor * 16, stride * 16);
-      return;
+      const slot = this.#slot(pfn);
+      if (descriptor === 0) return w.fillRun(slot, 0, block, count, null, 0, 0);
+      const per = slabs?.per ?? 1;
+      const run = repeated(block, AT_REST, per, stride * 16);
+      const delta = (slabs?.refs ?? stride) * 16;
+      return w.fillRun(slot, 0, run.words, count / per, run.strided, descriptor * 16, delta);
     }
     for (let i = 0; i < count; i++) {
       const slot = this.#slot(pfn + i * pages);
-      const second = descriptor === 0 ? 0 : (descriptor + i * stride) * 16;
-      w.fillRun(slot, 0, head, 1, rest, second, 0);
-      w.fillRun(slot, 64, tail, pages - 1, rest, 1, 1);
+      const second = descriptor === 0 ? 0 : (descriptor + placeOf(i, stride, slabs)) * 16;
+      w.fillRun(slot, 0, head, 1, AT_REST, second, 0);
+      w.fillRun(slot, 64, tail, pages - 1, AT_REST, 1, 1);
     }
   }
 

@@ -32,7 +32,7 @@ import {
   type CacheSpec,
   type PageDesign,
   type PageImage,
-  SlabRun,
+  type SlabRun,
 } from "../design/word/axis.js";
 import { T_SLAB } from "../design/word/axis-types.js";
 import { objectSize, type FreePointer } from "../design/free-pointer.js";

@@ -47,7 +47,7 @@ import {
   type PageImage,
   type SlabLayout,
   type WordOptions,
-  SlabRun,
+  type SlabRun,
 } from "./axis.js";
 import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_OWNER_2 } from "./axis-flags.js";
 import {

@@ -36,7 +36,7 @@ import {
   type PageDesign,
   type PageImage,
   type WordOptions,
-  SlabRun,
+  type SlabRun,
 } from "./axis.js";
 import { freeHead, placeOf, repeated } from "./axis-descriptors.js";
 import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";

@@ -11,7 +11,7 @@
  * All state is in words (rule 5 of the architecture: a machine can be cloned by
  * copying them and booting the same configuration).
  */
-import { bytes, PAGE_SIZE, type Bytes, type Ref } from "../units.js";
+import { bytes, formatBytes, PAGE_SIZE, type Bytes, type Ref } from "../units.js";
 import {
   GLOBALS_SIZE,
   PCP_BATCH,
@@ -72,6 +72,10 @@ export interface MachineConfig {
 }
 
 const CACHES_MAX = 64;
+/** References stay 31-bit integers: an arena ends at 32 GiB. */
+const ARENA_LIMIT = 2 ** 35;
+/** Pages of the heap beyond what descriptors need when packed. */
+const HEAP_SLACK = 1024;
 /** Room for one descriptor of the largest order-0 kind per frame, its slab's descriptor, and slack. */
 const HEAP_BYTES_PER_FRAME = 112;
 
@@ -113,8 +117,9 @@ export class Machine {
     const blocks = Math.ceil(config.frames / PAGEBLOCK_PAGES);
     this.pageSize = config.pageSize ?? PAGE_SIZE;
     const refsPerPage = this.pageSize / 16;
-    const heapPages =
-      Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / this.pageSize) + 1024;
+    const heapLimit =
+      Math.ceil((config.heapBytes ?? config.frames * HEAP_BYTES_PER_FRAME) / this.pageSize) +
+      HEAP_SLACK;
 
     const plan = new ArenaPlan(refsPerPage);
     const globals = plan.take(GLOBALS_SIZE);
@@ -128,9 +133,15 @@ export class Machine {
     const caches = plan.take(DescriptorCaches.bytes(CACHES_MAX));
     const blockBits = plan.take(Math.ceil(blocks / 8) * 4);
     const zoneTable = cost.pageblock > 0 ? plan.take(blocks * cost.pageblock) : (0 as Ref);
-    const heapTable = plan.take(ArenaHeap.bytes(heapPages));
+    const heapTable = plan.take(ArenaHeap.bytes(heapLimit));
     const pageArray = plan.takePages(config.frames * cost.page);
     const heapFirst = plan.end();
+    const heapPages = Math.min(heapLimit, ARENA_LIMIT / this.pageSize - heapFirst);
+    if (heapPages < HEAP_SLACK) {
+      throw new DesignError(
+        `${choice.name}: a page array of ${formatBytes(config.frames * cost.page)} leaves no room for descriptors in an arena of ${formatBytes(ARENA_LIMIT)}`,
+      );
+    }
 
     const w = makeWords(bytes((heapFirst + heapPages) * this.pageSize));
     this.w = w;

@@ -32,9 +32,11 @@ export async function runTasks<T extends Task>(
 function take<R>(task: Task, answer: Answer<R>): R {
   if ("result" in answer) return answer.result;
   if ("broken" in answer) throw new Error(answer.broken);
+  // A design that refuses a machine names itself; a machine without memory does not.
+  const named = answer.refused.startsWith(`${task.design}:`);
   throw new InputError(
     { file: task.snapshot.label },
-    `${task.design}: ${answer.refused}`,
+    named ? answer.refused : `${task.design}: ${answer.refused}`,
     "choose another design or a smaller change",
   );
 }

@@ -396,11 +396,15 @@ export class DescriptorCaches {
     }
     this.w.add32(c, KMEM_CACHE_NR_SLABS, described);
     this.w.add32(c, KMEM_CACHE_NR_OBJECTS, described * per);
-    if (!own && described > 0) take(page, described * per, { per, refs: this.heap.refsPerPage });
-    for (let i = 0; own && i < described; i++) {
+    if (!own) {
+      if (described > 0) take(page, described * per, { per, refs: this.heap.refsPerPage });
+      return described * per;
+    }
+    // The first object of each describes the slab itself.
+    for (let i = 0; i < described; i++) {
       take((page + i * this.heap.refsPerPage + this.stride[cache]) as Ref, per - 1);
     }
-    return described * (own ? per - 1 : per);
+    return described * (per - 1);
   }
 
   /** What each cache holds now. */

@@ -48,7 +48,7 @@ export const alloc: Section = {
       for (const [i, design] of DEFAULT_DESIGNS.entries()) figure({ name: design, values: all[i] });
     }
     note(
-      "16 GiB machines (mixed: 1 GiB each). Limits: batches by instructions per pair, random replacement by cache misses.",
+      "16 GiB machines (mixed: 1 GiB each). Limits: in batches calls that V8 does not inline (its budget per function is spent early), at random cache misses; with folio also the slabs that a batch of 512 makes and gives back.",
     );
   },
 };

@@ -49,7 +49,7 @@ export const classification: Section = {
       figure({ name, values, target: { least } });
     }
     note(
-      `${snapshot.frames.toLocaleString("en")} frames in ${snapshot.runs.length.toLocaleString("en")} runs; opening a capture is bound by runs, arrays by memory.`,
+      `${snapshot.frames.toLocaleString("en")} frames in ${snapshot.runs.length.toLocaleString("en")} runs; opening a capture takes time by runs, arrays by memory; cold figures by code that V8 still interprets.`,
     );
   },
 };

@@ -118,7 +118,7 @@ export const live: Section = {
     else await compare("LIVE, TWO CORES, against dd", "0,1", runners(2, 1, pageTypes), rounds);
     if ("missing" in tool) skip("page-types", tool.missing);
     note(
-      "limit: the kernel makes up each word when it is read; Node's start, about 0.1 s, is in the process's figure.",
+      "limit: the kernel makes up each word when it is read; a process also has Node's start, loading of the command's modules, and classification and report in cold code.",
     );
   },
 };

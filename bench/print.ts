@@ -24,7 +24,7 @@ export interface Figure {
 }
 
 const NAME = 36;
-const NUMBER = 9;
+const NUMBER = 8;
 const WIDTH = 80;
 
 /** The middle of a series; the mean of the two middle ones of an even number. */
@@ -60,7 +60,7 @@ export function heading(title: string, unit: string): void {
 export function figure(f: Figure): void {
   const numbers = [Math.min(...f.values), median(f.values), Math.max(...f.values)];
   const columns = numbers.map((n) => short(n).padStart(NUMBER)).join("");
-  console.log(`  ${f.name.padEnd(NAME - 2)}${columns}  ${verdict(f)}`.trimEnd());
+  console.log(`  ${f.name.padEnd(NAME - 2)}${columns} ${verdict(f)}`.trimEnd());
 }
 
 /** Words under a table, folded at 80 columns. */

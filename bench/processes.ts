@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly cpus?: string;
   /** Bytes of resident memory at which the process is ended. */
   readonly memoryLimit?: number;
+  /** Seconds after which it is ended. */
+  readonly timeLimit?: number;
 }
 
 const POLL_MS = 20;
@@ -49,7 +51,8 @@ export function run(
     let peak: number | null = null;
     const look = setInterval(() => {
       peak = highWater(child.pid) ?? peak;
-      if (peak !== null && peak > (options.memoryLimit ?? Infinity)) child.kill();
+      const tooLarge = peak !== null && peak > (options.memoryLimit ?? Infinity);
+      if (tooLarge || since() > (options.timeLimit ?? Infinity)) child.kill();
     }, POLL_MS);
     child.stdout.on("data", (data: Buffer) => {
       firstOutput ??= since();

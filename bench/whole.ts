@@ -44,7 +44,7 @@ export const whole: Section = {
     else skip("the live machine", can.why);
     await measure("bundled snapshot", [BUNDLED], rounds);
     note(
-      `this machine has ${gib(totalmem())}, the bundled snapshot is of one with 24 GiB (25 GiB of frames, holes included).`,
+      `this machine has ${gib(totalmem())}; the bundled snapshot is of one with 24 GiB. Limits: starting a worker per design, host page faults under the dense page array (64 B a page in today and slot64), small runs.`,
     );
   },
 };

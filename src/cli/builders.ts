@@ -1,9 +1,8 @@
 /**
  * The functions that build reports with designs, handed to the commands. The
- * one place where the command line meets them.
+ * one place where the command line meets them. They are loaded when they are
+ * called: `--kinds-only` and `capture` need no engine.
  */
-import { inspect } from "../report/build-inspect.node.js";
-import { buildPage } from "../report/build-page.node.js";
 import type { BuildInspect, BuildPage } from "../report/ports.js";
 
 export interface Builders {
@@ -11,4 +10,9 @@ export interface Builders {
   readonly page: BuildPage;
 }
 
-export const builders: Builders = { inspect, page: buildPage };
+export const builders: Builders = {
+  inspect: async (snapshot, request) =>
+    (await import("../report/build-inspect.node.js")).inspect(snapshot, request),
+  page: async (snapshot, pfn, designs) =>
+    (await import("../report/build-page.node.js")).buildPage(snapshot, pfn, designs),
+};

@@ -5,19 +5,17 @@
  * they are built; with a what-if the kinds change, so then all comes at once.
  */
 import type { Command } from "commander";
-import { DEFAULT_DESIGNS } from "../engine/design/presets.js";
 import { classify } from "../observe/classify.js";
 import { flagTotals } from "../observe/flag-totals.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import { renderFlagTotals } from "../report/flag-table.js";
-import { renderHtml } from "../report/html.js";
 import { renderJson } from "../report/json.js";
 import { kindsReport } from "../report/kinds-report.js";
 import type { InspectReport } from "../report/model.js";
 import type { BuildInspect } from "../report/ports.js";
 import { renderCosts, renderKinds, type TerminalOptions } from "../report/terminal.js";
 import { UsageError } from "./fail.js";
-import { collectDesigns, collectWhatIf, DESIGNS_HELP } from "./options.js";
+import { canonicalDesigns, collectDesigns, collectWhatIf, DESIGNS_HELP } from "./options.js";
 import { checkWritable, print, wantsColor, writeWhole } from "./output.js";
 import { Progress } from "./progress.js";
 import { openForReport } from "./source.js";
@@ -76,6 +74,7 @@ async function inspect(
 ): Promise<void> {
   refuseContradictions(options);
   if (options.html !== undefined) checkWritable(options.html);
+  const designs = await canonicalDesigns(options.designs);
   const progress = new Progress(process.stderr);
   const flagsOnly = options.kindsOnly === true || options.flags === true;
   const opened = await openForReport({ source, flagsOnly }, progress);
@@ -84,16 +83,19 @@ async function inspect(
     await print(renderFlagTotals(totals));
     return;
   }
-  const report = await makeReport(opened.snapshot, opened.readSeconds, options, build, progress);
-  if (options.html !== undefined) await writeWhole(options.html, renderHtml(report));
+  const report = await makeReport(opened, options, designs, build, progress);
+  if (options.html !== undefined) {
+    const { renderHtml } = await import("../report/html.js");
+    await writeWhole(options.html, renderHtml(report));
+  }
   if (report.designs.some((design) => (design.verify?.differences ?? 0) > 0)) process.exitCode = 1;
 }
 
 /** Prints to stdout as parts get known and gives the whole report. */
 async function makeReport(
-  snapshot: Snapshot,
-  readSeconds: number | null,
+  { snapshot, readSeconds }: { snapshot: Snapshot; readSeconds: number | null },
   options: InspectOptions,
+  designs: readonly string[],
   build: BuildInspect,
   progress: Progress,
 ): Promise<InspectReport> {
@@ -108,7 +110,7 @@ async function makeReport(
   const report =
     options.kindsOnly === true
       ? kinds
-      : await withDesigns(snapshot, readSeconds, { ...options, whatIf }, build, progress);
+      : await withDesigns(snapshot, readSeconds, { ...options, whatIf }, designs, build, progress);
   if (options.json === true) await print(renderJson(report));
   else await print((early ? "" : renderKinds(report, terminal)) + renderCosts(report, terminal));
   return report;
@@ -118,10 +120,10 @@ async function withDesigns(
   snapshot: Snapshot,
   readSeconds: number | null,
   options: InspectOptions & { readonly whatIf: readonly string[] },
+  designs: readonly string[],
   build: BuildInspect,
   progress: Progress,
 ): Promise<InspectReport> {
-  const designs = options.designs ?? DEFAULT_DESIGNS;
   let done = 0;
   const report = await build(snapshot, {
     designs,

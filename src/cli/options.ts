@@ -2,7 +2,8 @@
  * Options that several commands share, and how their values are read.
  */
 import { InvalidArgumentError } from "commander";
-import { DEFAULT_DESIGNS, DesignError, parseDesigns } from "../engine/design/presets.js";
+import { DEFAULT_DESIGNS } from "../engine/design/default-designs.js";
+import { UsageError } from "./fail.js";
 
 /** `a,b` or repeated: commander calls it once per occurrence. */
 function collectList(value: string, before: readonly string[] | undefined): string[] {
@@ -16,13 +17,23 @@ function collectList(value: string, before: readonly string[] | undefined): stri
 /** Designs to build when none is asked for, as help shows them. */
 export const DESIGNS_HELP = `designs to compare (${DEFAULT_DESIGNS.join(",")})`;
 
-/** A list of designs, comma-separated or repeated, as canonical names. */
-export function collectDesigns(value: string, before: readonly string[] | undefined): string[] {
-  const asked = collectList(value, before);
+/** A list of designs, comma-separated or repeated, as typed. */
+export const collectDesigns = collectList;
+
+/**
+ * The designs asked for as canonical names, the usual ones where none was.
+ * Throws UsageError for one that does not exist. The designs are loaded here
+ * and not at start: most commands need none.
+ */
+export async function canonicalDesigns(
+  asked: readonly string[] | undefined,
+): Promise<readonly string[]> {
+  if (asked === undefined) return DEFAULT_DESIGNS;
+  const { DesignError, parseDesigns } = await import("../engine/design/presets.js");
   try {
     return parseDesigns(asked.join(",")).map((design) => design.name);
   } catch (error) {
-    throw error instanceof DesignError ? new InvalidArgumentError(`${error.message}.`) : error;
+    throw error instanceof DesignError ? new UsageError(`--designs: ${error.message}`) : error;
   }
 }
 

@@ -2,11 +2,10 @@
  * `memdesc page PFN [SOURCE]`: everything about one page.
  */
 import type { Command } from "commander";
-import { DEFAULT_DESIGNS } from "../engine/design/presets.js";
 import { renderJson } from "../report/json.js";
 import type { BuildPage } from "../report/ports.js";
 import { renderPage } from "../report/terminal-page.js";
-import { collectDesigns, DESIGNS_HELP, parsePfn } from "./options.js";
+import { canonicalDesigns, collectDesigns, DESIGNS_HELP, parsePfn } from "./options.js";
 import { print, wantsColor } from "./output.js";
 import { Progress } from "./progress.js";
 import { openForReport } from "./source.js";
@@ -33,9 +32,10 @@ export function addPage(program: Command, build: BuildPage): void {
     .option("--designs <list>", DESIGNS_HELP, collectDesigns)
     .addHelpText("after", EXAMPLES)
     .action(async (pfn: number, source: string | undefined, options: PageOptions) => {
+      const designs = await canonicalDesigns(options.designs);
       const progress = new Progress(process.stderr);
       const { snapshot } = await openForReport({ source, flagsOnly: false }, progress);
-      const report = await build(snapshot, pfn, options.designs ?? DEFAULT_DESIGNS);
+      const report = await build(snapshot, pfn, designs);
       const color = wantsColor(process.stdout, process.env);
       await print(options.json === true ? renderJson(report) : renderPage(report, { color }));
     });

@@ -19,7 +19,7 @@ import { canReadLive, type Progress, readLive } from "./live.node.js";
 import type { PagesAsked } from "./members.node.js";
 import { readHead, refuseIrregular, statOf } from "./read-file.node.js";
 import type { Snapshot } from "./snapshot.js";
-import { isTarHeader, readTar } from "./tar.node.js";
+import { isTarHeader } from "./tar-header.js";
 
 export { canReadLive };
 
@@ -48,7 +48,11 @@ export async function openSource(
   if (isCapture(head))
     return readSnapshotFile(path, resolve(path) === bundledSnapshotPath() ? "bundled" : "capture");
   const first = packingOf(head) === "plain" ? head : await unpackedHead(path);
-  if (isTarHeader(first)) return readTar(path, options.pages ?? "all");
+  if (isTarHeader(first)) {
+    // Loaded only for a tar: reading this machine should not wait for it.
+    const { readTar } = await import("./tar.node.js");
+    return readTar(path, options.pages ?? "all");
+  }
   throw new InputError({ file: path, offset: 0 }, "neither a capture nor a tar", HINT);
 }
 

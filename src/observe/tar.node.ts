@@ -19,16 +19,6 @@ const MAX_TAR = 2 ** 37;
 /** More members than this are no copy of /proc. */
 const MAX_MEMBERS = 2_000_000;
 
-/** True where 512 bytes are a tar header: its checksum is right. */
-export function isTarHeader(block: Uint8Array): boolean {
-  if (block.length < 512) return false;
-  let sum = 0;
-  for (let i = 0; i < 512; i++) sum += i >= 148 && i < 156 ? 32 : block[i];
-  const text = new TextDecoder("latin1").decode(block.subarray(148, 156));
-  const octal = /^\s*([0-7]{1,7})[\s\0]*$/.exec(text);
-  return octal !== null && parseInt(octal[1], 8) === sum;
-}
-
 /** What tar-stream gives as bytes; anything else would be a fault of its. */
 async function* piecesOf(entry: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   for await (const piece of entry) {

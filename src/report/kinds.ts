@@ -91,10 +91,10 @@ function countBlocks(start: number, end: number, blocks: number[]): void {
       at += many * largest;
       continue;
     }
-    let order = 0;
-    while (order < MAX_BUDDY_ORDER && at % 2 ** (order + 1) === 0 && at + 2 ** (order + 1) <= end) {
-      order++;
-    }
+    // Alignment of the frame (its lowest set bit) and what fits before the end.
+    const aligned = at === 0 ? MAX_BUDDY_ORDER : 31 - Math.clz32(at & -at);
+    const fits = 31 - Math.clz32(end - at);
+    const order = Math.min(MAX_BUDDY_ORDER, aligned, fits);
     blocks[order]++;
     at += 2 ** order;
   }

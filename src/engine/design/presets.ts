@@ -109,14 +109,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
 /** Other names of presets. */
 const ALIASES: Readonly<Record<string, string>> = { page64: "today" };
 
-/** The five designs that a report compares unless told otherwise. */
-export const DEFAULT_DESIGNS: readonly string[] = [
-  "today",
-  "page32",
-  "memdesc16",
-  "memdesc8",
-  "slot64",
-];
+export { DEFAULT_DESIGNS } from "./default-designs.js";
 
 const TABLES: Readonly<Record<string, TypeTable>> = {
   "2024": TYPES_2024,

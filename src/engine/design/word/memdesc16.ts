@@ -28,7 +28,7 @@ const PRIVATE_EXCLUSIVE = 1;
 export class Memdesc16 extends TaggedDesign {
   readonly name = "memdesc16";
   readonly pageBytes = 16;
-  readonly summary = "two words 16 B";
+  readonly summary = "16 B";
   readonly mapcounts = "per-folio";
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 1;

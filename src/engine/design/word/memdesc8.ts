@@ -29,7 +29,7 @@ const CODE_PCP_0 = 12;
 export class Memdesc8 extends TaggedDesign {
   readonly name = "memdesc8";
   readonly pageBytes = 8;
-  readonly summary = "one word 8 B";
+  readonly summary = "8 B";
   readonly mapcounts = "per-folio";
   readonly reach = 2 ** LINK_BITS;
   readonly bytesPerPageblock = 1;

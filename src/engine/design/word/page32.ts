@@ -35,7 +35,7 @@ const ON_PCP = 2;
 export class Page32 extends TaggedDesign {
   readonly name = "page32";
   readonly pageBytes = 32;
-  readonly summary = "struct page 32 B";
+  readonly summary = "32 B";
   readonly mapcounts = "per-page";
   override readonly ownFlags = "few";
   readonly reach = 2 ** 32;

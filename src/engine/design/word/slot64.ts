@@ -91,7 +91,7 @@ const spec = (
 export class Slot64 implements PageDesign, KnowsHead {
   readonly name = "slot64";
   readonly pageBytes = 64;
-  readonly summary = "typed slot 64 B";
+  readonly summary = "slot 64 B";
   readonly types: PageDesign["types"];
   readonly mapcounts = "per-page";
   readonly ownFlags = "all";

@@ -5,7 +5,7 @@
  * ones of the first time in a process of its own: what a user waits for.
  */
 import { Bench } from "tinybench";
-import { readSnapshotFile } from "../src/observe/capture.node.js";
+import { readSnapshotFile } from "../src/observe/capture/capture.node.js";
 import { classifyArrays, expand, openCapture, TASKS } from "./page-arrays.js";
 import { BUNDLED, own } from "./places.js";
 import { figure, heading, note, progress } from "./print.js";

@@ -1,5 +1,5 @@
 /** Does one task of `page-arrays.ts` for the first time in this process and prints its milliseconds. */
-import { readSnapshotFile } from "../src/observe/capture.node.js";
+import { readSnapshotFile } from "../src/observe/capture/capture.node.js";
 import { classifyArrays, expand, openCapture, TASKS } from "./page-arrays.js";
 import { BUNDLED } from "./places.js";
 

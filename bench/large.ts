@@ -6,8 +6,8 @@
  * nearly all order 0. Above 1 TiB a size may be refused (the arena's end,
  * memdesc8's reach in one zone): that is then said instead of a figure.
  */
-import { readSnapshotFile } from "../src/observe/capture.node.js";
-import { classify } from "../src/observe/classify.js";
+import { readSnapshotFile } from "../src/observe/capture/capture.node.js";
+import { classify } from "../src/observe/classify/classify.js";
 import { openSource } from "../src/observe/source.node.js";
 import { applyWhatIfs } from "../src/observe/what-if/apply.js";
 import type { Snapshot } from "../src/observe/snapshot.js";

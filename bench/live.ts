@@ -9,7 +9,7 @@
  * with it is a process too: Node's own start is in the figure.
  */
 import { availableParallelism } from "node:os";
-import { canReadLive } from "../src/observe/live.node.js";
+import { canReadLive } from "../src/observe/procfs/live.node.js";
 import { findPageTypes } from "./page-types.js";
 import { CLI, own } from "./places.js";
 import { figure, heading, median, note, progress, skip } from "./print.js";

@@ -4,10 +4,10 @@
  *
  * Only the expansion is the benchmark's own, and no figure contains it.
  */
-import { readSnapshotFile } from "../src/observe/capture.node.js";
-import { classify } from "../src/observe/classify.js";
+import { readSnapshotFile } from "../src/observe/capture/capture.node.js";
+import { classify } from "../src/observe/classify/classify.js";
 import { PageRunsBuilder } from "../src/observe/page-runs-builder.js";
-import { CHUNK_FRAMES } from "../src/observe/page-segments.node.js";
+import { CHUNK_FRAMES } from "../src/observe/procfs/page-segments.node.js";
 import type { Snapshot } from "../src/observe/snapshot.js";
 import { BUNDLED } from "./places.js";
 

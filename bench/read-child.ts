@@ -3,7 +3,7 @@
  * in a process of its own, so that it can be kept on one CPU.
  * Arguments: `flags-only` or `all`, and how many threads.
  */
-import { readLive } from "../src/observe/live.node.js";
+import { readLive } from "../src/observe/procfs/live.node.js";
 
 const [pages, threads] = process.argv.slice(2);
 const began = performance.now();

@@ -3,7 +3,7 @@
  * the first line and to the end, and the most memory held.
  */
 import { availableParallelism, totalmem } from "node:os";
-import { canReadLive } from "../src/observe/live.node.js";
+import { canReadLive } from "../src/observe/procfs/live.node.js";
 import { BUNDLED, CLI } from "./places.js";
 import { figure, heading, note, progress, skip } from "./print.js";
 import { mustRun, type Ran } from "./processes.js";

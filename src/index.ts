@@ -39,9 +39,9 @@ export type { Words } from "./engine/words/words.js";
 
 // A real Linux.
 export { canReadLive, openSource } from "./observe/source.node.js";
-export { writeCapture } from "./observe/capture.node.js";
-export { classify } from "./observe/classify.js";
-export { flagTotals } from "./observe/flag-totals.js";
+export { writeCapture } from "./observe/capture/capture.node.js";
+export { classify } from "./observe/classify/classify.js";
+export { flagTotals } from "./observe/classify/flag-totals.js";
 export { InputError } from "./observe/input-error.js";
 export { KINDS } from "./observe/kinds.js";
 export type { Kind } from "./observe/kinds.js";

@@ -3,7 +3,7 @@
  * that `inspect` and `page` read anywhere.
  */
 import type { Command } from "commander";
-import { writeCapture } from "../observe/capture.node.js";
+import { writeCapture } from "../observe/capture/capture.node.js";
 import { openSource } from "../observe/source.node.js";
 import { formatBytes, formatCount } from "../units.js";
 import { UsageError } from "./fail.js";

@@ -5,8 +5,8 @@
  * they are built; with a what-if the kinds change, so then all comes at once.
  */
 import type { Command } from "commander";
-import { classify } from "../observe/classify.js";
-import { flagTotals } from "../observe/flag-totals.js";
+import { classify } from "../observe/classify/classify.js";
+import { flagTotals } from "../observe/classify/flag-totals.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import { renderFlagTotals } from "../report/flag-table.js";
 import { renderJson } from "../report/json.js";

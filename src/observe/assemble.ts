@@ -7,20 +7,20 @@
  * note that names it and what is then unknown.
  */
 import { nodeId, pageCount, pfn } from "../units.js";
-import { parseBuddyinfo } from "./buddyinfo.js";
+import { parseBuddyinfo } from "./procfs/buddyinfo.js";
 import { InputError } from "./input-error.js";
-import { parseIomem } from "./iomem.js";
+import { parseIomem } from "./procfs/iomem.js";
 import { BIT_NAMES, hasBit, KPF } from "./kpageflags.js";
-import { parseMeminfo } from "./meminfo.js";
+import { parseMeminfo } from "./procfs/meminfo.js";
 import { type BuiltPages, clampNotes } from "./page-runs-builder.js";
-import { parsePagetypeinfo } from "./pagetypeinfo.js";
-import { parseSlabinfo } from "./slabinfo.js";
+import { parsePagetypeinfo } from "./procfs/pagetypeinfo.js";
+import { parseSlabinfo } from "./procfs/slabinfo.js";
 import type { Note, PfnRange, Snapshot, ZoneInfo } from "./snapshot.js";
-import { readHugePools, readNodeRanges, type SysTree } from "./sysfs.js";
-import { parseVersion } from "./version.js";
-import { parseVmallocinfo } from "./vmallocinfo.js";
-import { parseVmstat } from "./vmstat.js";
-import { parseZoneinfo } from "./zoneinfo.js";
+import { readHugePools, readNodeRanges, type SysTree } from "./procfs/sysfs.js";
+import { parseVersion } from "./procfs/version.js";
+import { parseVmallocinfo } from "./procfs/vmallocinfo.js";
+import { parseVmstat } from "./procfs/vmstat.js";
+import { parseZoneinfo } from "./procfs/zoneinfo.js";
 
 /** The text files a source may have, by their names in /proc. */
 export const TEXT_FILES = [

@@ -9,17 +9,17 @@
 import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { isCapture } from "./capture.js";
-import { readSnapshotFile } from "./capture.node.js";
-import { packingOf, unpacked } from "./decompress.node.js";
-import { readFolder } from "./folder.node.js";
+import { isCapture } from "./capture/capture.js";
+import { readSnapshotFile } from "./capture/capture.node.js";
+import { packingOf, unpacked } from "./files/decompress.node.js";
+import { readFolder } from "./files/folder.node.js";
 import { InputError } from "./input-error.js";
-import { ioReason } from "./io-error.node.js";
-import { canReadLive, type Progress, readLive } from "./live.node.js";
-import type { PagesAsked } from "./members.node.js";
-import { readHead, refuseIrregular, statOf } from "./read-file.node.js";
+import { ioReason } from "./files/io-error.node.js";
+import { canReadLive, type Progress, readLive } from "./procfs/live.node.js";
+import type { PagesAsked } from "./files/members.node.js";
+import { readHead, refuseIrregular, statOf } from "./files/read-file.node.js";
 import type { Snapshot } from "./snapshot.js";
-import { isTarHeader } from "./tar-header.js";
+import { isTarHeader } from "./files/tar-header.js";
 
 export { canReadLive };
 
@@ -50,7 +50,7 @@ export async function openSource(
   const first = packingOf(head) === "plain" ? head : await unpackedHead(path);
   if (isTarHeader(first)) {
     // Loaded only for a tar: reading this machine should not wait for it.
-    const { readTar } = await import("./tar.node.js");
+    const { readTar } = await import("./files/tar.node.js");
     return readTar(path, options.pages ?? "all");
   }
   throw new InputError({ file: path, offset: 0 }, "neither a capture nor a tar", HINT);

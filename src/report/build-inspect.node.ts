@@ -3,7 +3,7 @@
  * own, as many at once as there are CPUs, merged in the order they were asked.
  */
 import { parseDesign } from "../engine/design/presets.js";
-import { classify } from "../observe/classify.js";
+import { classify } from "../observe/classify/classify.js";
 import { InputError } from "../observe/input-error.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import { applyWhatIfs } from "../observe/what-if/apply.js";

@@ -3,7 +3,7 @@
  * each built in a worker of its own like the designs of a report.
  */
 import { parseDesign } from "../engine/design/presets.js";
-import { classify } from "../observe/classify.js";
+import { classify } from "../observe/classify/classify.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import type { PageReport } from "./page-model.js";
 import type { PageTask } from "./tasks.js";

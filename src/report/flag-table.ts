@@ -5,7 +5,7 @@
  * Letters and their places are those of tools/mm/page-types.c of Linux 6.12; a
  * bit that the tool does not know (it stops there) has a name but no letter.
  */
-import type { FlagTotal } from "../observe/flag-totals.js";
+import type { FlagTotal } from "../observe/classify/flag-totals.js";
 import { hasBit } from "../observe/kpageflags.js";
 
 /** Letter of each bit that has a place in the symbolic column, in its order. */

@@ -8,7 +8,7 @@ import { classifyArrays, expand } from "../../bench/page-arrays.js";
 import { BATCH, bareBatches, folioBatches } from "../../bench/pairs.js";
 import { median } from "../../bench/print.js";
 import { DEFAULT_DESIGNS } from "../../src/engine/design/presets.js";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import { PageRunsBuilder } from "../../src/observe/page-runs-builder.js";
 import { openSource } from "../../src/observe/source.node.js";
 

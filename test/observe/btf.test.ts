@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { decompress } from "fzstd";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Btf, BTF_KIND as K } from "../../src/observe/btf.js";
-import { btfSizes } from "../../src/observe/btf-sizes.js";
+import { Btf, BTF_KIND as K } from "../../src/observe/btf/btf.js";
+import { btfSizes } from "../../src/observe/btf/btf-sizes.js";
 import type { Note } from "../../src/observe/snapshot.js";
 import { refusal, refusedOrRead, SHARED } from "./helpers.js";
 

@@ -4,10 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeCapture, encodeCapture } from "../../src/observe/capture.js";
-import { nodeCodec, readSnapshotFile, writeCapture } from "../../src/observe/capture.node.js";
-import { classify } from "../../src/observe/classify.js";
-import { readFolder } from "../../src/observe/folder.node.js";
+import { decodeCapture, encodeCapture } from "../../src/observe/capture/capture.js";
+import {
+  nodeCodec,
+  readSnapshotFile,
+  writeCapture,
+} from "../../src/observe/capture/capture.node.js";
+import { classify } from "../../src/observe/classify/classify.js";
+import { readFolder } from "../../src/observe/files/folder.node.js";
 import type { Snapshot } from "../../src/observe/snapshot.js";
 import { openSource, readBundled } from "../../src/observe/source.node.js";
 import { byKind, FIXTURES, MACHINES, made, refusalOf } from "./helpers.js";

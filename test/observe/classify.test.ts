@@ -1,7 +1,7 @@
 /** Frames → objects: kinds by word, heads with their tails, and words that contradict each other. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import type { KpfName } from "../../src/observe/kpageflags.js";
 import { CGROUP_VARIES, FLAGS_VARY, VARIES } from "../../src/observe/objects.js";
 import { byKind, made, type MadeRun, perFrame, zoneinfoOf } from "./helpers.js";

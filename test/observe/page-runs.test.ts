@@ -6,7 +6,7 @@ import {
   PageRunsBuilder,
   WordDictionary,
 } from "../../src/observe/page-runs-builder.js";
-import { mergeColumns, WordColumnBuilder } from "../../src/observe/word-column.js";
+import { mergeColumns, WordColumnBuilder } from "../../src/observe/capture/word-column.js";
 import { refusal } from "./helpers.js";
 
 type Frame = readonly [flags: number, count: number, group: number];

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_DESIGNS } from "../../src/engine/design/presets.js";
 import { T_FILE, T_MISC } from "../../src/engine/design/word/axis-types.js";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import type { KpfName } from "../../src/observe/kpageflags.js";
 import { compare, metadataFrames } from "../../src/observe/roundtrip/compare.js";
 import { populate, sourceMemmapPages } from "../../src/observe/roundtrip/populate.js";

@@ -4,18 +4,18 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { assemble, TEXT_FILES } from "../../src/observe/assemble.js";
-import { parseBuddyinfo } from "../../src/observe/buddyinfo.js";
-import { parseIomem } from "../../src/observe/iomem.js";
-import { parseMeminfo } from "../../src/observe/meminfo.js";
+import { parseBuddyinfo } from "../../src/observe/procfs/buddyinfo.js";
+import { parseIomem } from "../../src/observe/procfs/iomem.js";
+import { parseMeminfo } from "../../src/observe/procfs/meminfo.js";
 import { PageRunsBuilder } from "../../src/observe/page-runs-builder.js";
-import { parsePagetypeinfo } from "../../src/observe/pagetypeinfo.js";
-import { parseSlabinfo } from "../../src/observe/slabinfo.js";
-import { readHugePools, readNodeRanges } from "../../src/observe/sysfs.js";
-import { treeOf } from "../../src/observe/members.node.js";
-import { parseVersion } from "../../src/observe/version.js";
-import { parseVmallocinfo } from "../../src/observe/vmallocinfo.js";
-import { parseVmstat } from "../../src/observe/vmstat.js";
-import { parseZoneinfo } from "../../src/observe/zoneinfo.js";
+import { parsePagetypeinfo } from "../../src/observe/procfs/pagetypeinfo.js";
+import { parseSlabinfo } from "../../src/observe/procfs/slabinfo.js";
+import { readHugePools, readNodeRanges } from "../../src/observe/procfs/sysfs.js";
+import { treeOf } from "../../src/observe/files/members.node.js";
+import { parseVersion } from "../../src/observe/procfs/version.js";
+import { parseVmallocinfo } from "../../src/observe/procfs/vmallocinfo.js";
+import { parseVmstat } from "../../src/observe/procfs/vmstat.js";
+import { parseZoneinfo } from "../../src/observe/procfs/zoneinfo.js";
 import {
   FIXTURES,
   MACHINES,

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import { InputError } from "../../src/observe/input-error.js";
 import { populate } from "../../src/observe/roundtrip/populate.js";
 import { openSource } from "../../src/observe/source.node.js";

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import { openSource } from "../../src/observe/source.node.js";
 import { renderJson } from "../../src/report/json.js";
 import { kindsReport } from "../../src/report/kinds-report.js";

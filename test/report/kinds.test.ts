@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { classify } from "../../src/observe/classify.js";
+import { classify } from "../../src/observe/classify/classify.js";
 import { kindId } from "../../src/observe/kinds.js";
 import type { ObjectRuns } from "../../src/observe/objects.js";
 import type { ZoneInfo } from "../../src/observe/snapshot.js";

@@ -10,7 +10,7 @@
 import { InputError } from "../input-error.js";
 import { kindId } from "../kinds.js";
 import { KPF, low } from "../kpageflags.js";
-import { ObjectRunsBuilder } from "../object-runs-builder.js";
+import { ObjectRunsBuilder } from "../classify/object-runs-builder.js";
 import type { ObjectRuns } from "../objects.js";
 import { formatBytes } from "../../units.js";
 import type { Bill, Group } from "./groups.js";

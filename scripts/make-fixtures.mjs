@@ -50,9 +50,9 @@ for (const [from, to] of MACHINES) {
 }
 console.log(`test/fixtures: ${total} bytes`);
 
-const { readFolder } = await import(join(dist, "observe", "folder.node.js"));
-const { encodeCapture } = await import(join(dist, "observe", "capture.js"));
-const { nodeCodec } = await import(join(dist, "observe", "capture.node.js"));
+const { readFolder } = await import(join(dist, "observe", "files", "folder.node.js"));
+const { encodeCapture } = await import(join(dist, "observe", "capture", "capture.js"));
+const { nodeCodec } = await import(join(dist, "observe", "capture", "capture.node.js"));
 const snapshot = await readFolder(join(shared, "fixtures", "vm-24G-linux-6.18"));
 const capture = await encodeCapture(snapshot, nodeCodec);
 mkdirSync(join(root, "data"), { recursive: true });

@@ -234,7 +234,8 @@ function canonical(preset: string, base: Omit<Design, "name">, d: Omit<Design, "
   if (d.pageBits !== base.pageBits) parts.push(`page-bits=${d.pageBits}`);
   if (!sameSet(d.separated, base.separated)) {
     const types = CONVERSION_ORDER.filter((t) => d.separated.has(t));
-    parts.push(`separated=${types.length === 0 ? "none" : types.join("/")}`);
+    const all = types.length === CONVERSION_ORDER.length;
+    parts.push(`separated=${types.length === 0 ? "none" : all ? "all" : types.join("/")}`);
   }
   if (d.types !== base.types) parts.push(`types=${d.types.name}`);
   return [preset, ...parts].join("+");

@@ -219,28 +219,38 @@ describe("hwpoison", () => {
         { pages: 256, flags: ["RESERVED"] },
         { pages: 1, flags: ["HWPOISON", "UPTODATE"] },
         { pages: 7, flags: ["BUDDY"] },
+        { pages: 1, flags: [...folio, "COMPOUND_HEAD", "HWPOISON"] },
+        { pages: 7, flags: [...folio, "COMPOUND_TAIL"] },
         { pages: 1, flags: [...folio, "COMPOUND_HEAD"] },
         { pages: 2, flags: [...folio, "COMPOUND_TAIL"] },
         { pages: 1, flags: [...folio, "COMPOUND_TAIL", "HWPOISON"] },
         { pages: 4, flags: [...folio, "COMPOUND_TAIL"] },
-        { pages: 32768 - 272, flags: ["BUDDY"] },
+        { pages: 32768 - 280, flags: ["BUDDY"] },
       ],
       { zoneinfo: zoneinfoOf({ name: "DMA32", start: 0, spanned: 32768, managed: 32512 }) },
     );
 
-  test.each(["today", "page32", "slot64"])("%s keeps it per page, inside a folio too", (design) => {
-    const { result } = roundTrip(machine(), design);
-    expect(result.differences).toBe(0);
+  test.each([
+    ...DEFAULT_DESIGNS,
+    "memdesc8+page-bits=descriptor",
+    "memdesc16+page-bits=type",
+    "page32+page-bits=descriptor",
+    "today+separated=all",
+  ])("%s keeps it per page, inside a folio too", (design) => {
+    const { result, populated } = roundTrip(machine(), design);
+    expect(result.first).toEqual([]);
     expect(result.lost).toEqual([]);
+    // The page alone, the head of one folio, a tail of another.
+    const poisoned = [256, 264, 275].map((pfn) => populated.machine.design.isPoisoned(pfn));
+    expect(poisoned).toEqual([true, true, true]);
+    expect([265, 272, 274].some((pfn) => populated.machine.design.isPoisoned(pfn))).toBe(false);
+    // What the pages are is answered as before.
+    expect(populated.machine.design.typeOf(275)).toBe(T_FILE);
+    expect(populated.machine.design.blockOf(275)).toBe(272);
   });
 
-  test.each(["memdesc16", "memdesc8"])(
-    "%s keeps a poisoned page and says that it loses one inside a folio",
-    (design) => {
-      const { result, populated } = roundTrip(machine(), design);
-      expect(result.differences).toBe(0);
-      expect(result.lost.map((l) => [l.bit, l.frames])).toEqual([["hwpoison", 1]]);
-      expect(populated.machine.caches.usage().find((u) => u.name === "hwpoison")?.objects).toBe(1);
-    },
-  );
+  test("where a type is spent on it, the word names a descriptor that keeps the word before", () => {
+    const { populated } = roundTrip(machine(), "memdesc8");
+    expect(populated.machine.caches.usage().find((u) => u.name === "hwpoison")?.objects).toBe(3);
+  });
 });

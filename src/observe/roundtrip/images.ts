@@ -8,7 +8,7 @@
  * memdesc-facts §7.4.
  */
 import type { PageDesign, PageImage } from "../../engine/design/word/axis.js";
-import { MAPPING_ANON, MAPPING_KSM } from "../../engine/design/word/axis-flags.js";
+import { MAPPING_ANON, MAPPING_KSM, PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import {
   MISC_OFFLINE,
   MISC_RESERVED,
@@ -121,9 +121,12 @@ export class Images {
       subtype: what.subtype,
       mappable: what.type === T_MISC && hasBit(lo, hi, KPF.MMAP),
       order,
-      flags: this.#flags[word],
+      // Inside a compound page hwpoison is one page's, and is set on it afterwards.
+      flags: order > 0 ? this.#flags[word] & ~PG_HWPOISON : this.#flags[word],
       tailFlags:
-        tailFlags === "folio" || tail === FLAGS_VARY || order === 0 ? 0 : this.#flags[tail],
+        tailFlags === "folio" || tail === FLAGS_VARY || order === 0
+          ? 0
+          : this.#flags[tail] & ~PG_HWPOISON,
       mappingBits: ksm ? MAPPING_KSM : anon ? MAPPING_ANON : 0,
       mapcount: uniform ? objects.mapcount[i] : 0,
       memcg: cgroup * 16,

@@ -89,13 +89,6 @@ export function lossesOf(
       why: "the hwpoison descriptor has neither mapping nor map count",
     });
   }
-  if (tail && design.ownFlags === "none") {
-    losses.push({
-      lo: low(KPF.HWPOISON),
-      hi: 0,
-      why: "a poisoned page inside a folio: its word is the folio's",
-    });
-  }
   if (tail && tailsShowOwn && design.ownFlags !== "all") {
     losses.push({
       lo: FLAGS.lo & ~few.lo,

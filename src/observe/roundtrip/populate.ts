@@ -14,6 +14,7 @@ import { PG_HWPOISON } from "../../engine/design/word/axis-flags.js";
 import { parseDesign, type Design } from "../../engine/design/presets.js";
 import { T_BUDDY } from "../../engine/design/word/axis-types.js";
 import type { PageImage } from "../../engine/design/word/axis.js";
+import type { TakeRun } from "../../engine/pages/caches.js";
 import { MmError } from "../../engine/errors.js";
 import { Machine } from "../../engine/machine.js";
 import type { Words } from "../../engine/words/words.js";
@@ -82,6 +83,8 @@ class Fill {
   readonly #classification: Classification;
   readonly #machine: Machine;
   readonly #images: Images;
+  /** Some page of the source is marked hwpoison. */
+  readonly #poisoned: boolean;
   /** Free stretches not yet given to the allocator, ascending; taken from the end. */
   readonly #free: { start: number; end: number }[] = [];
 
@@ -95,6 +98,7 @@ class Fill {
     this.#classification = classification;
     this.#machine = machine;
     this.#images = images;
+    this.#poisoned = snapshot.flagWords.lo.some((lo) => hasBit(lo, 0, KPF.HWPOISON));
     const { objects } = classification;
     for (let i = 0; i < objects.length; i++) {
       if (objects.kind[i] !== FREE) continue;
@@ -217,7 +221,9 @@ class Fill {
     );
     const { objects } = this.#classification;
     if (objects.mapcount[i] === VARIES) this.#countPages(start, end);
-    if (objects.tailFlags[i] === FLAGS_VARY) this.#flagPages(start, end, 2 ** image.order);
+    const own = this.#classification.tailFlags === "own";
+    if (own && objects.tailFlags[i] === FLAGS_VARY) this.#flagPages(start, end, 2 ** image.order);
+    if (this.#poisoned && image.order > 0) this.#poisonPages(start, end);
   }
 
   #bind(pfn: number, count: number, image: PageImage): void {
@@ -226,18 +232,24 @@ class Fill {
     if (cache < 0) return design.bindRun(pfn, count, image, 0 as never, 0);
     const stride = caches.stride[cache];
     const pages = 2 ** image.order;
+    this.#take(cache, count, (first, n, slabs) => {
+      design.bindRun(pfn, n, image, first, stride, slabs);
+      pfn += n * pages;
+    });
+  }
+
+  /** `count` descriptors of a cache; gives the allocator more memory where it runs out. */
+  #take(cache: number, count: number, take: TakeRun): void {
+    const { allocator, caches } = this.#machine;
     let done = 0;
     // Memory may lie on per-CPU lists in the wrong order: they are drained once
     // before more is given, and not again until that has helped.
     let drained = false;
     while (done < count) {
-      const got = caches.allocRun(cache, count - done, (first, n, slabs) => {
-        design.bindRun(pfn, n, image, first, stride, slabs);
-        pfn += n * pages;
-      });
+      const got = caches.allocRun(cache, count - done, take);
       done += got;
       if (done === count) return;
-      drained = (got > 0 || !drained) && this.#machine.allocator.drainAll() > 0;
+      drained = (got > 0 || !drained) && allocator.drainAll() > 0;
       if (!drained && !this.#giveMore()) {
         throw new MmError(
           12,
@@ -292,11 +304,22 @@ class Fill {
   /** Flags of tails that differ among themselves, where a page has flags of its own. */
   #flagPages(start: number, end: number, pages: number): void {
     this.#eachRun(start, end, (a, b, run) => {
-      const shown = this.#images.flagsOf(this.#snapshot.runs.flags[run]);
-      // Where tails show their folio's flags, hwpoison alone is the page's own.
-      const flags = this.#classification.tailFlags === "own" ? shown : shown & PG_HWPOISON;
+      const flags = this.#images.flagsOf(this.#snapshot.runs.flags[run]);
       for (let pfn = a; pfn < b; pfn++) {
         if (pfn % pages !== 0 && !this.#machine.design.setPageFlags(pfn, flags)) return;
+      }
+    });
+  }
+
+  /** Pages inside a compound page that are marked hwpoison themselves. */
+  #poisonPages(start: number, end: number): void {
+    const { design } = this.#machine;
+    this.#eachRun(start, end, (a, b, run) => {
+      if ((this.#images.flagsOf(this.#snapshot.runs.flags[run]) & PG_HWPOISON) === 0) return;
+      for (let pfn = a; pfn < b; pfn++) {
+        const cache = design.poisonCache(pfn);
+        if (cache < 0) design.poison(pfn, 0 as never);
+        else this.#take(cache, 1, (first) => design.poison(pfn, first));
       }
     });
   }

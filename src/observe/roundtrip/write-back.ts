@@ -12,7 +12,6 @@ import {
   MISC_RESERVED,
   MISC_ZERO,
   T_BUDDY,
-  T_HWPOISON,
   T_MISC,
   T_PGTABLE,
   T_SLAB,
@@ -51,7 +50,9 @@ export class WriteBack {
     this.#dialect = dialect;
   }
 
-  #copied(flags: number): number {
+  /** Low half of the copied bits, hwpoison apart; the high half is in `hi`. */
+  #copied(all: number): number {
+    const flags = all & ~PG_HWPOISON;
     let bits = this.#memo.get(flags);
     if (bits === undefined) this.#memo.set(flags, (bits = copiedBits(flags)));
     this.hi = bits.hi;
@@ -69,7 +70,7 @@ export class WriteBack {
         this.hi = this.#hi;
         return this.#lo | this.#poison(pfn);
       }
-      return this.#copied(this.#design.pageFlagsOf(pfn)) | low(KPF.BUDDY);
+      return this.#copied(this.#design.pageFlagsOf(pfn)) | low(KPF.BUDDY) | this.#poison(pfn);
     }
     const d = this.#design;
     const type = d.typeOf(pfn);
@@ -77,15 +78,14 @@ export class WriteBack {
     if (type === T_BUDDY) return this.#freePage(pfn, block);
     const order = d.orderOf(pfn);
     const lo = this.#ownedPage(pfn, type, block, order);
-    if (pfn === block || this.#dialect.tailFlags === "own") return lo;
+    if (pfn === block || this.#dialect.tailFlags === "own") return lo | this.#poison(pfn);
     this.#alike(pfn, block + 2 ** order, lo, false);
     return lo | this.#poison(pfn);
   }
 
   /** hwpoison is the one flag that every kernel reads from the page itself. */
   #poison(pfn: number): number {
-    if (this.#design.ownFlags === "none") return 0;
-    return this.#design.pageFlagsOf(pfn) & PG_HWPOISON ? low(KPF.HWPOISON) : 0;
+    return this.#design.isPoisoned(pfn) ? low(KPF.HWPOISON) : 0;
   }
 
   /** Pages from `from` on up to `to` show the same word. */
@@ -99,7 +99,7 @@ export class WriteBack {
 
   #freePage(pfn: number, block: number): number {
     const d = this.#design;
-    const lo = this.#copied(d.pageFlagsOf(pfn));
+    const lo = this.#copied(d.pageFlagsOf(pfn)) | this.#poison(pfn);
     const order = d.freeOrderAt(block);
     // A block on a per-CPU list is free and says so to nobody.
     if (order < 0) return lo;
@@ -122,7 +122,6 @@ export class WriteBack {
     if (type === T_SLAB) return lo | low(KPF.SLAB);
     if (type === T_PGTABLE) return lo | low(KPF.PGTABLE);
     if (own ? d.mapcountOf(pfn) > 0 : d.isMapped(pfn)) lo |= low(KPF.MMAP);
-    if (type === T_HWPOISON) lo |= low(KPF.HWPOISON);
     const folioClass = type === T_MISC ? 0 : d.folioClassOf(pfn);
     if (folioClass === CLASS_HUGETLB) lo |= low(KPF.HUGE);
     if (folioClass === CLASS_RMAPPABLE) lo |= low(KPF.THP);

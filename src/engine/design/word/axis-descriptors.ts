@@ -23,6 +23,7 @@ import {
   ACCTMEM_MEMCG,
   ACCTMEM_PFN,
   BUMP_PFN,
+  HWPOISON_OWNER_MEMDESC,
   HWPOISON_PFN,
   MGDESC_PFN,
   MOVABLE_PFN,
@@ -49,7 +50,7 @@ import {
   type WordOptions,
   type SlabRun,
 } from "./axis.js";
-import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_OWNER_2 } from "./axis-flags.js";
+import { FL_HUGETLB, FL_LARGE_RMAPPABLE, PG_HWPOISON, PG_OWNER_2 } from "./axis-flags.js";
 import {
   isFolioType,
   T_ACCTMEM,
@@ -153,7 +154,8 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
   };
   const small = new Int16Array(TYPE_NAMES.length).fill(-1);
   const large = new Int16Array(TYPE_NAMES.length).fill(-1);
-  const perOrder = new Int16Array(LARGEST_FOLIO_ORDER + 1).fill(-1);
+  /** With page bits in the descriptor: a cache per type and order, 32 columns a type. */
+  const perOrder = new Int16Array(TYPE_NAMES.length * 32).fill(-1);
   for (const [type, name] of TYPE_NAMES.entries()) {
     if (type === T_ANON_EXCLUSIVE || !options.separated.has(name)) continue;
     const struct = STRUCT_OF[type];
@@ -166,9 +168,9 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
     const shared = !anonFolio && small[T_FILE] >= 0;
     small[type] = shared ? small[T_FILE] : add(folio, "FOLIO");
     large[type] = shared ? large[T_FILE] : add(`large ${folio}`, "FOLIO_LARGE");
-    if (type === T_ANON && options.pageBits === "descriptor") {
+    if (options.pageBits === "descriptor" && type !== T_KSM && !shared) {
       for (let order = 1; order <= LARGEST_FOLIO_ORDER; order++) {
-        perOrder[order] = add(
+        perOrder[type * 32 + order] = add(
           `large ${folio}, order ${order}, with page bits`,
           "FOLIO_LARGE",
           Math.ceil(2 ** order / 64) * 16,
@@ -182,9 +184,8 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
     specs,
     cacheFor(type, order) {
       if (order === 0) return small[type];
-      if ((type === T_ANON || type === T_ANON_EXCLUSIVE) && perOrder[order] >= 0)
-        return perOrder[order];
-      return large[type];
+      const withBits = perOrder[(type === T_ANON_EXCLUSIVE ? T_ANON : type) * 32 + order];
+      return withBits >= 0 ? withBits : large[type];
     },
     init: initDescriptor,
   };
@@ -200,6 +201,8 @@ function initDescriptor(
 ): void {
   w.store64(descriptor, 0, 0, location);
   if (!isFolioType(type)) {
+    // Where the free pointer was: a word that is not 0 would be the page's owner.
+    if (type === T_HWPOISON) w.store64(descriptor, HWPOISON_OWNER_MEMDESC, 0, 0);
     w.store64(descriptor, PFN_AT[type], lowHalf(pfn), order << 24);
     return;
   }
@@ -329,17 +332,37 @@ export function averageMapcount(w: Words, descriptor: Ref, order: number): numbe
   return Math.max(1, Math.floor((total + 2 ** order / 2) / 2 ** order));
 }
 
+/** Which of the two bits of a page in a large folio's array. */
+export const EXCLUSIVE_BIT = 0;
+export const POISON_BIT = 1;
+
 /** The page's bit in a large folio's array, or the folio's own flag at order 0. */
-export function exclusiveInDescriptor(
+export function pageBit(
   w: Words,
   descriptor: Ref,
   order: number,
   index: number,
+  which: number,
 ): boolean {
-  if (order === 0) return (w.load32(descriptor, 0) & PG_OWNER_2) !== 0;
-  const bit = index * 2;
+  if (order === 0) return (w.load32(descriptor, 0) & FOLIO_FLAG[which]) !== 0;
+  const bit = index * 2 + which;
   return ((w.load32(descriptor, PAGE_BITS_AT + ((bit >> 5) << 2)) >>> (bit & 31)) & 1) !== 0;
 }
+
+export function setPageBit(
+  w: Words,
+  descriptor: Ref,
+  order: number,
+  index: number,
+  which: number,
+): void {
+  const bit = index * 2 + which;
+  const off = order === 0 ? 0 : PAGE_BITS_AT + ((bit >> 5) << 2);
+  const mask = order === 0 ? FOLIO_FLAG[which] : 1 << (bit & 31);
+  w.store32(descriptor, off, w.load32(descriptor, off) | mask);
+}
+
+const FOLIO_FLAG = [PG_OWNER_2, PG_HWPOISON];
 
 /**
  * The free block over a page that is not itself the head of one: blocks are

@@ -19,6 +19,7 @@ import {
   FOLIO_MAPPING,
   FOLIO_MEMCG,
   FOLIO_REFCOUNT,
+  HWPOISON_OWNER_MEMDESC,
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "../../words/words.js";
 import type {
@@ -35,7 +36,10 @@ import {
   blockOfDescriptor,
   descriptorCaches,
   describeRun,
-  exclusiveInDescriptor,
+  EXCLUSIVE_BIT,
+  pageBit,
+  POISON_BIT,
+  setPageBit,
   freeHead,
   orderOfDescriptor,
   PAGE_BITS_AT,
@@ -59,6 +63,7 @@ import {
   T_ANON_EXCLUSIVE,
   T_BUDDY,
   T_FILE,
+  T_HWPOISON,
   T_KSM,
   T_MISC,
   type PageType,
@@ -101,8 +106,9 @@ export abstract class TaggedDesign implements PageDesign {
   protected readonly context: DesignContext;
   protected readonly pageBits: WordOptions["pageBits"];
   readonly #descriptors: DescriptorCaches;
-  /** Code of Misc, read on every word. */
+  /** Codes of Misc and hwpoison, looked at on every word. */
   readonly #misc: number;
+  readonly #hwpoison: number;
 
   constructor(context: DesignContext, options: WordOptions, anonFolio: boolean) {
     this.w = context.w;
@@ -112,6 +118,7 @@ export abstract class TaggedDesign implements PageDesign {
     this.#descriptors = descriptorCaches(options, anonFolio);
     this.caches = this.#descriptors.specs;
     this.#misc = options.types.code[T_MISC];
+    this.#hwpoison = options.types.code[T_HWPOISON];
   }
 
   /** Low half of the tagged word; the high half is in `w.hi`. */
@@ -144,18 +151,71 @@ export abstract class TaggedDesign implements PageDesign {
     return (type < 0 ? T_MISC : type) as PageType;
   }
 
-  typeOf(pfn: number): PageType {
+  /**
+   * The word that says who owns the page: its own, or, where a type is spent on
+   * hwpoison, the one it had before, which the hwpoison descriptor keeps.
+   */
+  #ownersWord(pfn: number): number {
     const lo = this.loadWord(pfn);
+    if ((lo & 15) !== this.#hwpoison || (lo | this.w.hi) === 0) return lo;
+    const hi = this.w.hi;
+    const before = this.w.load64(refOfAddress(lo, hi), HWPOISON_OWNER_MEMDESC);
+    if ((before | this.w.hi) !== 0) return before;
+    this.w.hi = hi;
+    return lo;
+  }
+
+  isPoisoned(pfn: number): boolean {
+    const lo = this.loadWord(pfn);
+    if ((lo | this.w.hi) === 0) return false;
+    if ((lo & 15) === this.#hwpoison) return true;
+    const type = this.#typeOfWord(lo);
+    if (this.pageBits !== "descriptor" || !isFolioType(type)) return false;
+    const descriptor = refOfAddress(lo, this.w.hi);
+    const order = orderOfDescriptor(this.w, descriptor, type);
+    const index = pfn - blockOfDescriptor(this.w, descriptor, type);
+    return pageBit(this.w, descriptor, order, index, POISON_BIT);
+  }
+
+  poisonCache(pfn: number): number {
+    const inFolio = this.pageBits === "descriptor" && isFolioType(this.typeOf(pfn));
+    return inFolio ? -1 : this.cacheFor(T_HWPOISON, 0);
+  }
+
+  poison(pfn: number, descriptor: Ref): void {
+    const type = this.typeOf(pfn);
+    if (descriptor === 0) {
+      const folio = this.descriptorOf(pfn);
+      setPageBit(this.w, folio, this.orderOf(pfn), pfn - this.blockOf(pfn), POISON_BIT);
+      if (!isFolioType(type)) throw new RangeError(`page type ${type} has no page bits`);
+      return;
+    }
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    this.#descriptors.init(
+      this.w,
+      descriptor,
+      pfn,
+      0,
+      T_HWPOISON,
+      this.context.zones.bits[this.zoneOf(pfn)],
+    );
+    this.w.store64(descriptor, HWPOISON_OWNER_MEMDESC, lo, hi);
+    this.storeWord(pfn, addressLow(descriptor) | this.#hwpoison, addressHigh(descriptor));
+  }
+
+  typeOf(pfn: number): PageType {
+    const lo = this.#ownersWord(pfn);
     if ((lo | this.w.hi) !== 0) return this.#typeOfWord(lo);
     return freeHead(this, pfn) >= 0 ? T_BUDDY : T_MISC;
   }
 
   subtypeOf(pfn: number): number {
-    return (this.loadWord(pfn) >>> MISC_SUBTYPE_SHIFT) & 127;
+    return (this.#ownersWord(pfn) >>> MISC_SUBTYPE_SHIFT) & 127;
   }
 
   descriptorOf(pfn: number): Ref {
-    const lo = this.loadWord(pfn);
+    const lo = this.#ownersWord(pfn);
     const hi = this.w.hi;
     if ((lo | hi) === 0) return 0 as Ref;
     const type = this.#typeOfWord(lo);
@@ -175,7 +235,7 @@ export abstract class TaggedDesign implements PageDesign {
   }
 
   blockOf(pfn: number): number {
-    const lo = this.loadWord(pfn);
+    const lo = this.#ownersWord(pfn);
     const hi = this.w.hi;
     const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
     if (type === T_MISC) return pfn - (pfn % 2 ** ((lo >>> MISC_ORDER_SHIFT) & 63));
@@ -185,7 +245,7 @@ export abstract class TaggedDesign implements PageDesign {
   }
 
   orderOf(pfn: number): number {
-    const lo = this.loadWord(pfn);
+    const lo = this.#ownersWord(pfn);
     const hi = this.w.hi;
     const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
     if (type === T_MISC) return (lo >>> MISC_ORDER_SHIFT) & 63;
@@ -216,7 +276,7 @@ export abstract class TaggedDesign implements PageDesign {
 
   /** PG_OWNER_2 where this anonymous page is exclusive, at the home its design gives that bit. */
   protected exclusiveOf(pfn: number): number {
-    const lo = this.loadWord(pfn);
+    const lo = this.#ownersWord(pfn);
     const hi = this.w.hi;
     if ((lo | hi) === 0) return 0;
     const type = this.#typeOfWord(lo);
@@ -224,14 +284,8 @@ export abstract class TaggedDesign implements PageDesign {
     if (type !== T_ANON || this.pageBits !== "descriptor") return 0;
     const descriptor = refOfAddress(lo, hi);
     const order = orderOfDescriptor(this.w, descriptor, type);
-    return exclusiveInDescriptor(
-      this.w,
-      descriptor,
-      order,
-      pfn - blockOfDescriptor(this.w, descriptor, type),
-    )
-      ? PG_OWNER_2
-      : 0;
+    const index = pfn - blockOfDescriptor(this.w, descriptor, type);
+    return pageBit(this.w, descriptor, order, index, EXCLUSIVE_BIT) ? PG_OWNER_2 : 0;
   }
 
   mappingBitsOf(pfn: number): number {
@@ -293,7 +347,7 @@ export abstract class TaggedDesign implements PageDesign {
     const target = anon ? this.context.anonVma : this.context.addressSpace;
     const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
     this.w.store64(descriptor, FOLIO_MAPPING, addressLow(target) | bits, addressHigh(target));
-    if (order === 0 || type !== T_ANON || this.pageBits !== "descriptor") return;
+    if (order === 0 || type === T_KSM || this.pageBits !== "descriptor") return;
     const end = FOLIO_LARGE_SIZE + Math.ceil(2 ** order / 64) * 16;
     for (let off = FOLIO_LARGE_SIZE; off < end; off += 8) this.w.store64(descriptor, off, 0, 0);
   }

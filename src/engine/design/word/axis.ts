@@ -132,6 +132,12 @@ export interface PageDesign {
   mappingBitsOf(pfn: number): number;
   /** What /proc/kpagecount shows: exact per page, or the folio's average. */
   mapcountOf(pfn: number): number;
+  /** Whether this very page is marked hwpoison, at the home its design gives that bit. */
+  isPoisoned(pfn: number): boolean;
+  /** Cache of the descriptor that `poison` needs for this page; −1 for none. */
+  poisonCache(pfn: number): number;
+  /** Marks one page hwpoison, also inside a folio. */
+  poison(pfn: number, descriptor: Ref): void;
   /** folio_mapped: whether any page of the block is mapped. */
   isMapped(pfn: number): boolean;
   /** 1 hugetlb, 2 large and rmappable. */

@@ -17,13 +17,15 @@ import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
 import type { DesignContext, PageImage, WordOptions } from "./axis.js";
 import { TaggedDesign } from "./axis-tagged.js";
 import { PG_OWNER_2 } from "./axis-flags.js";
-import { T_ANON, T_BUDDY } from "./axis-types.js";
+import { T_ANON, T_BUDDY, T_HWPOISON } from "./axis-types.js";
 
 const HIGH_ORDERS = 11;
 const CODE_PCP_HUGE = 11;
 const CODE_PCP_0 = 12;
 /** Bit 0 of the private word: this anonymous page is exclusive. */
 const PRIVATE_EXCLUSIVE = 1;
+/** Bit 1: this page is hwpoison. */
+const PRIVATE_POISON = 2;
 
 export class Memdesc16 extends TaggedDesign {
   readonly name = "memdesc16";
@@ -88,6 +90,24 @@ export class Memdesc16 extends TaggedDesign {
     if (this.pageBits !== "word") return super.exclusiveOf(pfn);
     if (this.typeOf(pfn) !== T_ANON) return 0;
     return this.w.load32(this.#page(pfn), PAGE16_PRIVATE) & PRIVATE_EXCLUSIVE ? PG_OWNER_2 : 0;
+  }
+
+  override isPoisoned(pfn: number): boolean {
+    if (this.pageBits !== "word") return super.isPoisoned(pfn);
+    const type = this.typeOf(pfn);
+    if (type === T_BUDDY || type === T_HWPOISON) return type === T_HWPOISON;
+    return (this.w.load32(this.#page(pfn), PAGE16_PRIVATE) & PRIVATE_POISON) !== 0;
+  }
+
+  override poisonCache(pfn: number): number {
+    return this.pageBits === "word" ? -1 : super.poisonCache(pfn);
+  }
+
+  override poison(pfn: number, descriptor: Ref): void {
+    if (this.pageBits !== "word") return super.poison(pfn, descriptor);
+    const page = this.#page(pfn);
+    const bits = this.w.load32(page, PAGE16_PRIVATE);
+    this.w.store32(page, PAGE16_PRIVATE, bits | PRIVATE_POISON);
   }
 
   zoneOf(pfn: number): number {

@@ -123,6 +123,21 @@ export class Page32 extends TaggedDesign {
     for (let i = 0; i < 1 << order; i++) this.#setOwnFlags(pfn + i, own);
   }
 
+  override isPoisoned(pfn: number): boolean {
+    if (this.pageBits !== "word") return super.isPoisoned(pfn);
+    return (this.w.load32(this.#page(pfn), PAGE32_FLAGS) & PG_HWPOISON) !== 0;
+  }
+
+  override poisonCache(pfn: number): number {
+    return this.pageBits === "word" ? -1 : super.poisonCache(pfn);
+  }
+
+  override poison(pfn: number, descriptor: Ref): void {
+    if (this.pageBits !== "word") return super.poison(pfn, descriptor);
+    const page = this.#page(pfn);
+    this.w.store32(page, PAGE32_FLAGS, this.w.load32(page, PAGE32_FLAGS) | PG_HWPOISON);
+  }
+
   override flagsOf(pfn: number): number {
     const block = this.blockOf(pfn);
     return super.flagsOf(pfn) | (this.w.load32(this.#page(block), PAGE32_FLAGS) & OWN_FLAGS);

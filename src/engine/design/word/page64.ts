@@ -68,6 +68,7 @@ import {
   MAPPING_ANON,
   MAPPING_KSM,
   PG_HEAD,
+  PG_HWPOISON,
   PG_LRU,
   PG_RESERVED,
   PG_SWAPBACKED,
@@ -340,6 +341,22 @@ export class Page64 implements PageDesign, KnowsHead {
       return this.w.load32(this.#page(head), FOLIO64_ENTIRE_MAPCOUNT) + 1;
     if (headType >= 0x80 && headType !== 0xff) return 0;
     return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1;
+  }
+
+  isPoisoned(pfn: number): boolean {
+    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_HWPOISON) !== 0;
+  }
+
+  poisonCache(_pfn: number): number {
+    return -1;
+  }
+
+  poison(pfn: number, _descriptor: Ref): void {
+    this.w.store32(
+      this.#page(pfn),
+      PAGE64_FLAGS,
+      this.w.load32(this.#page(pfn), PAGE64_FLAGS) | PG_HWPOISON,
+    );
   }
 
   isMapped(pfn: number): boolean {

@@ -39,7 +39,7 @@ import {
   type SlabRun,
 } from "./axis.js";
 import { freeHead, placeOf, repeated } from "./axis-descriptors.js";
-import { locationKey, MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
+import { locationKey, MAPPING_ANON, MAPPING_KSM, PG_HWPOISON } from "./axis-flags.js";
 import {
   isFolioType,
   MISC_UNKNOWN,
@@ -219,6 +219,18 @@ export class Slot64 implements PageDesign, KnowsHead {
 
   mapcountOf(pfn: number): number {
     return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#slot(pfn), MAPCOUNT) + 1 : 0;
+  }
+
+  isPoisoned(pfn: number): boolean {
+    return (this.w.load32(this.#slot(pfn), FLAGS) & PG_HWPOISON) !== 0;
+  }
+
+  poisonCache(_pfn: number): number {
+    return -1;
+  }
+
+  poison(pfn: number, _descriptor: Ref): void {
+    this.w.store32(this.#slot(pfn), FLAGS, this.w.load32(this.#slot(pfn), FLAGS) | PG_HWPOISON);
   }
 
   isMapped(pfn: number): boolean {

@@ -70,8 +70,9 @@ export class Memdesc16 extends TaggedDesign {
     const pages = words.length / 2;
     const wide = new Int32Array(4 * pages);
     for (let i = 0; i < pages; i++) {
-      wide.set(words.subarray(i * 2, i * 2 + 2), i * 4);
-      const head = startsWithHead && i % 2 ** image.order === 0;
+      wide[i * 4] = words[i * 2];
+      wide[i * 4 + 1] = words[i * 2 + 1];
+      const head = startsWithHead && (pages === 1 || i % 2 ** image.order === 0);
       wide[i * 4 + PAGE16_PRIVATE / 4] = this.#exclusiveBit(
         image,
         head ? image.flags : image.tailFlags,

@@ -89,13 +89,14 @@ export class Page32 extends TaggedDesign {
     const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
     const mapcount = isFolioType(image.type) ? image.mapcount - 1 : -1;
     for (let i = 0; i < pages; i++) {
-      const head = startsWithHead && i % 2 ** image.order === 0;
+      const head = startsWithHead && (pages === 1 || i % 2 ** image.order === 0);
       wide[i * 8] = ((head ? image.flags : image.tailFlags) & OWN_FLAGS) | reserved;
       wide[i * 8 + 1] = bits;
-      wide.set(words.subarray(i * 2, i * 2 + 2), i * 8 + PAGE32_MEMDESC / 4);
+      wide[i * 8 + PAGE32_MEMDESC / 4] = words[i * 2];
+      wide[i * 8 + PAGE32_MEMDESC / 4 + 1] = words[i * 2 + 1];
       wide[i * 8 + PAGE32_MAPCOUNT / 4] = mapcount;
     }
-    const steps = strided === null ? null : strided.map((s) => s * 4 + PAGE32_MEMDESC / 4);
+    const steps = strided === null ? null : placesOfMemdesc(strided);
     this.w.fillRun(this.#page(pfn), 0, wide, periods, steps, base, delta);
   }
 
@@ -218,4 +219,11 @@ export class Page32 extends TaggedDesign {
   wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
     return { ref: this.#page(pfn), off: 0, struct: "PAGE32" };
   }
+}
+
+/** Where the memdescs of a template are, from their places in one of bare words. A loop: it is called for every run. */
+function placesOfMemdesc(strided: Int32Array): Int32Array {
+  const places = new Int32Array(strided.length);
+  for (let s = 0; s < strided.length; s++) places[s] = strided[s] * 4 + PAGE32_MEMDESC / 4;
+  return places;
 }

@@ -10,7 +10,6 @@
 import { objectSize } from "../engine/design/free-pointer.js";
 import { T_FILE } from "../engine/design/word/axis-types.js";
 import type { Machine } from "../engine/machine.js";
-import { SparseWords } from "../engine/words/sparse.js";
 import { PAGEBLOCK_PAGES } from "../engine/pages/zones.js";
 import type { CacheUsage } from "../engine/pages/caches.js";
 import { compare, metadataFrames } from "../observe/roundtrip/compare.js";
@@ -31,8 +30,6 @@ export interface DesignResult {
   readonly arithmetic: readonly Arithmetic[];
 }
 
-/** Frames beyond which the machine is built on sparse words: 64 GiB, 1 GiB of page array today. */
-const SPARSE_FROM = 2 ** 24;
 /** Orders of the break-even table: those of the buddy allocator. */
 const ORDERS = 11;
 /** Sizes that a struct nobody has published may turn out to have. */
@@ -49,13 +46,7 @@ export function buildDesign(
   ram: number,
   verify: boolean,
 ): DesignResult {
-  const sparse = snapshot.frames > SPARSE_FROM;
-  const populated = populate(
-    snapshot,
-    classification,
-    name,
-    sparse ? () => new SparseWords() : undefined,
-  );
+  const populated = populate(snapshot, classification, name);
   const { machine } = populated;
   const usage = machine.caches.usage().filter((u) => u.slabs > 0);
   const descriptors = descriptorRows(machine, usage);

@@ -7,12 +7,10 @@
  * sections × 32,768 × sizeof(struct page), as vmstat's nr_memmap_boot_pages
  * confirms on every fixture that has it.
  */
+import { SECTION_PAGES } from "../engine/pages/zones.js";
 import { kindId } from "../observe/kinds.js";
 import type { ObjectRuns } from "../observe/objects.js";
 import type { Snapshot } from "../observe/snapshot.js";
-
-/** Frames of a memory section: 128 MiB / 4 KiB. */
-export const SECTION_FRAMES = 32768;
 
 const ABSENT = kindId("absent");
 
@@ -27,11 +25,11 @@ export function framesWithPageStructure(objects: ObjectRuns): number {
   let counted = -1;
   for (let i = 0; i < objects.length; i++) {
     if (objects.kind[i] === ABSENT) continue;
-    const first = Math.floor(objects.start[i] / SECTION_FRAMES);
+    const first = Math.floor(objects.start[i] / SECTION_PAGES);
     const end = objects.start[i] + objects.pages[i] * objects.count[i];
-    const last = Math.floor((end - 1) / SECTION_FRAMES);
+    const last = Math.floor((end - 1) / SECTION_PAGES);
     sections += last - Math.max(first, counted + 1) + 1;
     counted = Math.max(counted, last);
   }
-  return sections * SECTION_FRAMES;
+  return sections * SECTION_PAGES;
 }

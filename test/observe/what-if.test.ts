@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { SparseWords } from "../../src/engine/words/sparse.js";
 import { classify } from "../../src/observe/classify/classify.js";
 import { InputError } from "../../src/observe/input-error.js";
 import { populate } from "../../src/observe/roundtrip/populate.js";
@@ -93,3 +94,10 @@ test.each(["file-order=x", "file-order=12", "ram=3", "page-size=7k", "colour=red
     expect(() => applyWhatIfs(source, [text])).toThrow(InputError);
   },
 );
+
+test("a machine beyond 64 GiB is built on sparse words without being asked", () => {
+  const after = applyWhatIfs(source, ["ram=256GiB"]);
+  const { machine } = populate(after.snapshot, after.classification, "today");
+  expect(machine.w).toBeInstanceOf(SparseWords);
+  expect(machine.pageArrayBytes).toBe(2 ** 32);
+});

@@ -17,6 +17,7 @@ import type { PageImage } from "../../engine/design/word/axis.js";
 import type { TakeRun } from "../../engine/pages/caches.js";
 import { MmError } from "../../engine/errors.js";
 import { Machine } from "../../engine/machine.js";
+import { SparseWords } from "../../engine/words/sparse.js";
 import type { Words } from "../../engine/words/words.js";
 import type { Bytes } from "../../units.js";
 import { hasBit, KPF } from "../kpageflags.js";
@@ -44,6 +45,9 @@ export interface Populated {
 
 const FREE = kindId("free");
 
+/** Frames beyond which a machine is built on sparse words: 64 GiB, 1 GiB of page array today. */
+const SPARSE_FROM = 2 ** 24;
+
 /** sizeof(struct page) × frames, where vmstat does not say what the source spends. */
 const STRUCT_PAGE = 64;
 
@@ -58,7 +62,12 @@ export function populate(
   makeWords?: (size: Bytes) => Words,
 ): Populated {
   const choice = typeof design === "string" ? parseDesign(design) : design;
-  const machine = Machine.boot(machineConfig(snapshot, classification.objects), choice, makeWords);
+  const sparse = snapshot.frames > SPARSE_FROM ? () => new SparseWords() : undefined;
+  const machine = Machine.boot(
+    machineConfig(snapshot, classification.objects),
+    choice,
+    makeWords ?? sparse,
+  );
   const images = new Images(snapshot, classification, machine.design);
   const fill = new Fill(snapshot, classification, machine, images);
   const setAside = fill.setAside();

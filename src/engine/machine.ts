@@ -24,7 +24,7 @@ import {
   ZONE_WATERMARK_MIN,
 } from "./layout/generated/offsets.js";
 import { createWord, DesignError, WORD_BYTES, type Design } from "./design/presets.js";
-import type { PageDesign } from "./design/word/axis.js";
+import type { CacheSpec, PageDesign } from "./design/word/axis.js";
 import {
   isFolioType,
   MISC_RESERVED,
@@ -69,6 +69,10 @@ export interface MachineConfig {
   readonly pageSize?: number;
   /** Bytes of descriptors that there must be room for; default: one folio for every frame. */
   readonly heapBytes?: number;
+  /** Caches of other kernel objects, behind those of the design's descriptors. */
+  readonly objects?: readonly CacheSpec[];
+  /** Bytes of words for state that is no object of a cache: list heads, pools, counters. */
+  readonly stateBytes?: number;
 }
 
 const CACHES_MAX = 64;
@@ -91,6 +95,8 @@ export class Machine {
   readonly caches: DescriptorCaches;
   readonly heap: ArenaHeap;
   readonly rcu: Rcu;
+  /** Where `config.stateBytes` of words are. */
+  readonly state: Ref;
   /** Bytes of a base page. */
   readonly pageSize: number;
   /** Bytes of the page array: frames of present sections × bytes per page. */
@@ -130,7 +136,9 @@ export class Machine {
     const pcpRefs = Int32Array.from({ length: config.zones.length * config.cpus }, () =>
       plan.take(PCP_SIZE),
     );
-    const caches = plan.take(DescriptorCaches.bytes(CACHES_MAX));
+    const objects = config.objects ?? [];
+    const caches = plan.take(DescriptorCaches.bytes(CACHES_MAX + objects.length));
+    this.state = plan.take(config.stateBytes ?? 0);
     const blockBits = plan.take(Math.ceil(blocks / 8) * 4);
     const zoneTable = cost.pageblock > 0 ? plan.take(blocks * cost.pageblock) : (0 as Ref);
     const heapTable = plan.take(ArenaHeap.bytes(heapLimit));
@@ -174,6 +182,7 @@ export class Machine {
       this.rcu,
       caches,
       choice.freePointer,
+      objects,
     );
     const present = config.present.reduce((sum, p) => sum + p.end - p.start, 0);
     this.pageArrayBytes = bytes(present * cost.page);

@@ -33,6 +33,7 @@ export interface Design {
   readonly separated: ReadonlySet<TypeName>;
   readonly types: TypeTable;
   readonly pageBits: WordOptions["pageBits"];
+  readonly mapcount: WordOptions["mapcounts"];
   readonly freePointer: FreePointer;
 }
 
@@ -75,6 +76,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     separated: NONE,
     types: TYPES_2025,
     pageBits: "word",
+    mapcount: "per-page",
     freePointer: "inside",
   },
   page32: {
@@ -82,6 +84,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     separated: PAGE32_TYPES,
     types: TYPES_PAGE32,
     pageBits: "word",
+    mapcount: "per-page",
     freePointer: "inside",
   },
   memdesc16: {
@@ -89,6 +92,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     separated: ALL,
     types: TYPES_2025,
     pageBits: "word",
+    mapcount: "per-folio",
     freePointer: "inside",
   },
   memdesc8: {
@@ -96,6 +100,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     separated: ALL,
     types: TYPES_2025,
     pageBits: "type",
+    mapcount: "per-folio",
     freePointer: "inside",
   },
   slot64: {
@@ -103,6 +108,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     separated: NONE,
     types: TYPES_2025,
     pageBits: "word",
+    mapcount: "per-page",
     freePointer: "inside",
   },
 };
@@ -172,11 +178,12 @@ function choose(design: Mutable<Omit<Design, "name">>, part: string, text: strin
   if (axis === "separated") design.separated = parseTypes(choice);
   else if (axis === "page-bits")
     design.pageBits = one(axis, choice, ["word", "type", "descriptor"]);
+  else if (axis === "mapcount") design.mapcount = one(axis, choice, ["per-page", "per-folio"]);
   else if (axis === "free-pointer") design.freePointer = one(axis, choice, ["inside", "outside"]);
   else if (axis === "types") design.types = TABLES[one(axis, choice, Object.keys(TABLES))];
   else {
     throw new DesignError(
-      `"${part}" in "${text}": the axes are separated, page-bits, free-pointer, types`,
+      `"${part}" in "${text}": the axes are separated, mapcount, page-bits, free-pointer, types`,
     );
   }
 }
@@ -209,6 +216,11 @@ function refuseIllegal(d: Omit<Design, "name">): void {
   if ((d.word === "page64" || d.word === "slot64") && d.pageBits !== "word") {
     throw new DesignError(`${d.word} keeps page bits in the page's own flags: page-bits=word`);
   }
+  if ((d.word === "memdesc16" || d.word === "memdesc8") && d.mapcount === "per-page") {
+    throw new DesignError(
+      `${d.word} has no room for a map count of every page in its word: mapcount=per-folio`,
+    );
+  }
   if ((d.types === TYPES_PAGE32) !== (d.word === "page32")) {
     throw new DesignError(
       "the page32 type table belongs to page32, whose list pointers share the word, and to nothing else",
@@ -231,6 +243,7 @@ function refuseIllegal(d: Omit<Design, "name">): void {
 function canonical(preset: string, base: Omit<Design, "name">, d: Omit<Design, "name">): string {
   const parts: string[] = [];
   if (d.freePointer !== base.freePointer) parts.push(`free-pointer=${d.freePointer}`);
+  if (d.mapcount !== base.mapcount) parts.push(`mapcount=${d.mapcount}`);
   if (d.pageBits !== base.pageBits) parts.push(`page-bits=${d.pageBits}`);
   if (!sameSet(d.separated, base.separated)) {
     const types = CONVERSION_ORDER.filter((t) => d.separated.has(t));
@@ -252,7 +265,12 @@ const describable = (d: Design): ReadonlySet<TypeName> =>
 
 /** Makes the page design on its words. */
 export function createWord(d: Design, context: DesignContext): PageDesign {
-  const options: WordOptions = { separated: describable(d), pageBits: d.pageBits, types: d.types };
+  const options: WordOptions = {
+    separated: describable(d),
+    pageBits: d.pageBits,
+    types: d.types,
+    mapcounts: d.mapcount,
+  };
   switch (d.word) {
     case "page64":
       return new Page64(context, options);

@@ -83,19 +83,26 @@ export class DescriptorCaches {
     rcu: Rcu,
     base: Ref,
     freePointer: FreePointer,
+    objects: readonly CacheSpec[] = [],
   ) {
     this.w = w;
     this.design = design;
     this.allocator = allocator;
     this.heap = heap;
     this.rcu = rcu;
-    this.specs = design.caches;
+    this.specs = [...design.caches, ...objects];
     this.#base = base;
     this.#slabCache = design.cacheFor(T_SLAB, 0);
-    this.stride = Int32Array.from(this.specs, (s) => objectSize(s.size, freePointer) / 16);
+    // Where the free pointer lies is a question of descriptors: other objects have it inside.
+    const pointer = (cache: number): FreePointer =>
+      cache < design.caches.length ? freePointer : "inside";
+    this.stride = Int32Array.from(
+      this.specs,
+      (s, cache) => objectSize(s.size, pointer(cache)) / 16,
+    );
     this.perSlab = Int32Array.from(this.stride, (stride) => Math.floor(heap.refsPerPage / stride));
-    this.#freePointer = Int32Array.from(this.specs, (s) =>
-      freePointer === "inside" ? FREE_POINTER_INSIDE : Math.ceil(s.size / 8) * 8,
+    this.#freePointer = Int32Array.from(this.specs, (s, cache) =>
+      pointer(cache) === "inside" ? FREE_POINTER_INSIDE : Math.ceil(s.size / 8) * 8,
     );
   }
 

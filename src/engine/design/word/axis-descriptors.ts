@@ -10,15 +10,24 @@
  */
 import type { Ref } from "../../../units.js";
 import {
+  FOLIO_FLAGS,
+  FOLIO_INDEX,
+  FOLIO_LARGE_DEFERRED_LIST,
   FOLIO_LARGE_ENTIRE_MAPCOUNT,
   FOLIO_LARGE_LARGE_MAPCOUNT,
+  FOLIO_LARGE_MM_ID_MAPCOUNT,
+  FOLIO_LARGE_MM_IDS,
   FOLIO_LARGE_NR_PAGES,
+  FOLIO_LARGE_NR_PAGES_MAPPED,
   FOLIO_LARGE_SIZE,
+  FOLIO_LRU,
   FOLIO_MAPCOUNT,
   FOLIO_MAPPING,
   FOLIO_MEMCG,
   FOLIO_ORDER,
   FOLIO_PFN,
+  FOLIO_PINCOUNT,
+  FOLIO_PRIVATE,
   FOLIO_REFCOUNT,
   ACCTMEM_MEMCG,
   ACCTMEM_PFN,
@@ -30,6 +39,8 @@ import {
   PCPUDESC_PFN,
   PTDESC_PFN,
   PTDESC_PT_MEMCG_DATA,
+  PTDESC_PT_MM,
+  PTDESC_PTL,
   SLAB_COUNTERS,
   SLAB_FREELIST,
   SLAB_OBJ_EXTS,
@@ -44,8 +55,10 @@ import {
   CACHE_SHIFT,
   type CacheSpec,
   type DesignContext,
+  type FolioLayout,
   type PageDesign,
   type PageImage,
+  type PtdescLayout,
   type SlabLayout,
   type WordOptions,
   type SlabRun,
@@ -305,8 +318,9 @@ function fillFolio(t: Int32Array, context: DesignContext, image: PageImage): voi
   t[FOLIO_MAPCOUNT / 4] = image.order === 0 ? image.mapcount - 1 : -1;
   t[FOLIO_ORDER / 4] = image.order;
   if (image.order === 0) return;
-  t[FOLIO_LARGE_LARGE_MAPCOUNT / 4] = image.mapcount * pages - 1;
-  t[FOLIO_LARGE_ENTIRE_MAPCOUNT / 4] = -1;
+  // Pages of a hugetlb folio are mapped together or not at all.
+  t[FOLIO_LARGE_LARGE_MAPCOUNT / 4] = image.mapcount * (image.hugetlb ? 1 : pages) - 1;
+  t[FOLIO_LARGE_ENTIRE_MAPCOUNT / 4] = image.hugetlb ? image.mapcount - 1 : -1;
   t[FOLIO_LARGE_NR_PAGES / 4] = pages;
 }
 
@@ -328,8 +342,15 @@ export function orderOfDescriptor(w: Words, descriptor: Ref, type: PageType): nu
 export function averageMapcount(w: Words, descriptor: Ref, order: number): number {
   if (order === 0) return w.load32(descriptor, FOLIO_MAPCOUNT) + 1;
   const total = w.load32(descriptor, FOLIO_LARGE_LARGE_MAPCOUNT) + 1;
+  return averageOf(total, w.load32(descriptor, FOLIO_LARGE_ENTIRE_MAPCOUNT) + 1, order);
+}
+
+/** The same from a large folio's count of all mappings and of those of it as a whole. */
+export function averageOf(total: number, entire: number, order: number): number {
   if (total <= 0) return 0;
-  return Math.max(1, Math.floor((total + 2 ** order / 2) / 2 ** order));
+  if (total <= entire) return entire;
+  const average = Math.floor((total - entire + 2 ** order / 2) / 2 ** order) + entire;
+  return Math.max(1, average);
 }
 
 /** Which of the two bits of a page in a large folio's array. */
@@ -355,12 +376,46 @@ export function setPageBit(
   order: number,
   index: number,
   which: number,
+  on = true,
 ): void {
   const bit = index * 2 + which;
   const off = order === 0 ? 0 : PAGE_BITS_AT + ((bit >> 5) << 2);
   const mask = order === 0 ? FOLIO_FLAG[which] : 1 << (bit & 31);
-  w.store32(descriptor, off, w.load32(descriptor, off) | mask);
+  changeBits(w, descriptor, off, mask, on);
 }
+
+/** set_bit, clear_bit: atomic on its word. */
+export function changeBits(w: Words, ref: Ref, off: number, mask: number, on: boolean): void {
+  for (;;) {
+    const was = w.load32(ref, off);
+    const is = on ? was | mask : was & ~mask;
+    if (is === was || w.cas32(ref, off, was, is)) return;
+  }
+}
+
+/** Layout of a separate folio: small ones end after memcg. */
+export const SEPARATE_FOLIO: FolioLayout = {
+  flags: FOLIO_FLAGS,
+  mapping: FOLIO_MAPPING,
+  refcount: FOLIO_REFCOUNT,
+  mapcount: FOLIO_MAPCOUNT,
+  memcg: FOLIO_MEMCG,
+  second: -1,
+  lru: FOLIO_LRU,
+  index: FOLIO_INDEX,
+  private: FOLIO_PRIVATE,
+  smallPincount: FOLIO_PINCOUNT,
+  pincount: FOLIO_PINCOUNT,
+  largeMapcount: FOLIO_LARGE_LARGE_MAPCOUNT,
+  nrPagesMapped: FOLIO_LARGE_NR_PAGES_MAPPED,
+  entireMapcount: FOLIO_LARGE_ENTIRE_MAPCOUNT,
+  mmIdMapcount: FOLIO_LARGE_MM_ID_MAPCOUNT,
+  mmIds: FOLIO_LARGE_MM_IDS,
+  deferredList: FOLIO_LARGE_DEFERRED_LIST,
+};
+
+/** struct ptdesc: the separate one and the overlay of 6.18 agree on these. */
+export const PTDESC_LAYOUT: PtdescLayout = { ptl: PTDESC_PTL, mm: PTDESC_PT_MM };
 
 const FOLIO_FLAG = [PG_OWNER_2, PG_HWPOISON];
 

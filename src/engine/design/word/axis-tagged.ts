@@ -17,15 +17,12 @@ import {
   FOLIO_LARGE_SIZE,
   FOLIO_MAPCOUNT,
   FOLIO_MAPPING,
-  FOLIO_MEMCG,
-  FOLIO_REFCOUNT,
   HWPOISON_OWNER_MEMDESC,
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "../../words/words.js";
 import type {
   CacheSpec,
   DesignContext,
-  FolioLayout,
   PageDesign,
   PageImage,
   SlabRun,
@@ -33,6 +30,7 @@ import type {
 } from "./axis.js";
 import {
   averageMapcount,
+  changeBits,
   blockOfDescriptor,
   descriptorCaches,
   describeRun,
@@ -44,7 +42,9 @@ import {
   orderOfDescriptor,
   PAGE_BITS_AT,
   placeOf,
+  PTDESC_LAYOUT,
   repeated,
+  SEPARATE_FOLIO,
   SLAB_LAYOUT,
   type DescriptorCaches,
 } from "./axis-descriptors.js";
@@ -80,15 +80,6 @@ const miscWord = (code: number, subtype: number, mappable: boolean, order: numbe
   (mappable ? MISC_MAPPABLE : 0) |
   (order << MISC_ORDER_SHIFT);
 
-const FOLIO: FolioLayout = {
-  flags: FOLIO_FLAGS,
-  mapping: FOLIO_MAPPING,
-  refcount: FOLIO_REFCOUNT,
-  mapcount: FOLIO_MAPCOUNT,
-  memcg: FOLIO_MEMCG,
-  largeMapcount: FOLIO_LARGE_LARGE_MAPCOUNT,
-};
-
 export abstract class TaggedDesign implements PageDesign {
   abstract readonly name: string;
   abstract readonly pageBytes: number;
@@ -100,8 +91,9 @@ export abstract class TaggedDesign implements PageDesign {
   abstract readonly bytesPerPageblock: number;
   readonly types: PageDesign["types"];
   readonly caches: readonly CacheSpec[];
-  readonly folio = FOLIO;
+  readonly folio = SEPARATE_FOLIO;
   readonly slab = SLAB_LAYOUT;
+  readonly ptdesc = PTDESC_LAYOUT;
   readonly w: Words;
   protected readonly context: DesignContext;
   protected readonly pageBits: WordOptions["pageBits"];
@@ -124,6 +116,8 @@ export abstract class TaggedDesign implements PageDesign {
   /** Low half of the tagged word; the high half is in `w.hi`. */
   protected abstract loadWord(pfn: number): number;
   protected abstract storeWord(pfn: number, lo: number, hi: number): void;
+  /** Changes the tagged word and nothing else of the page. */
+  protected abstract retag(pfn: number, lo: number, hi: number): void;
   /** Copies a template of whole pages over `periods` × its length of pages. */
   protected abstract fillWords(
     pfn: number,
@@ -308,11 +302,33 @@ export abstract class TaggedDesign implements PageDesign {
     return averageMapcount(this.w, descriptor, orderOfDescriptor(this.w, descriptor, type)) > 0;
   }
 
+  isExclusive(pfn: number): boolean {
+    return this.exclusiveOf(pfn) !== 0;
+  }
+
+  setExclusive(pfn: number, on: boolean): void {
+    const lo = this.loadWord(pfn);
+    const hi = this.w.hi;
+    if (this.pageBits === "type")
+      return this.retag(pfn, (lo & ~15) | this.types.code[on ? T_ANON_EXCLUSIVE : T_ANON], hi);
+    const folio = refOfAddress(lo, hi);
+    const index = pfn - blockOfDescriptor(this.w, folio, T_ANON);
+    const order = orderOfDescriptor(this.w, folio, T_ANON);
+    setPageBit(this.w, folio, order, index, EXCLUSIVE_BIT, on);
+  }
+
   folioClassOf(pfn: number): number {
     const descriptor = this.descriptorOf(pfn);
     if (descriptor === 0) return 0;
     const flags = this.w.load32(descriptor, FOLIO_FLAGS);
     return flags & FL_HUGETLB ? 1 : flags & FL_LARGE_RMAPPABLE ? 2 : 0;
+  }
+
+  setFolioClass(pfn: number, folioClass: number): void {
+    const folio = this.descriptorOf(pfn);
+    changeBits(this.w, folio, FOLIO_FLAGS, FL_HUGETLB | FL_LARGE_RMAPPABLE, false);
+    const bit = folioClass === 1 ? FL_HUGETLB : folioClass === 2 ? FL_LARGE_RMAPPABLE : 0;
+    if (bit !== 0) changeBits(this.w, folio, FOLIO_FLAGS, bit, true);
   }
 
   holds(type: PageType): boolean {
@@ -340,6 +356,35 @@ export abstract class TaggedDesign implements PageDesign {
     for (let i = 0; i < 1 << order; i++) this.storeWord(pfn + i, 0, 0);
   }
 
+  split(
+    pfn: number,
+    order: number,
+    newOrder: number,
+    type: PageType,
+    descriptors: Int32Array,
+  ): void {
+    const location = this.context.zones.bits[this.zoneOf(pfn)];
+    for (let i = 0; i < descriptors.length; i++) {
+      const descriptor = descriptors[i] as Ref;
+      const at = pfn + (i << newOrder);
+      this.#descriptors.init(this.w, descriptor, at, newOrder, type, location);
+      if (this.pageBits === "descriptor" && type !== T_KSM)
+        this.#clearPageBits(descriptor, newOrder);
+    }
+    for (let i = 0; i < 1 << order; i++) {
+      const descriptor = descriptors[i >> newOrder] as Ref;
+      const lo = addressLow(descriptor) | this.types.code[type];
+      this.#setOwnersWord(pfn + i, lo, addressHigh(descriptor));
+    }
+  }
+
+  /** Changes who owns the page: in its word, or in what its hwpoison descriptor keeps of it. */
+  #setOwnersWord(pfn: number, lo: number, hi: number): void {
+    const was = this.loadWord(pfn);
+    if ((was & 15) !== this.#hwpoison) return this.retag(pfn, lo, hi);
+    this.w.store64(refOfAddress(was, this.w.hi), HWPOISON_OWNER_MEMDESC, lo, hi);
+  }
+
   initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
     this.#descriptors.init(this.w, descriptor, pfn, order, type, this.context.zones.bits[zone]);
     if (!isFolioType(type)) return;
@@ -347,7 +392,11 @@ export abstract class TaggedDesign implements PageDesign {
     const target = anon ? this.context.anonVma : this.context.addressSpace;
     const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
     this.w.store64(descriptor, FOLIO_MAPPING, addressLow(target) | bits, addressHigh(target));
-    if (order === 0 || type === T_KSM || this.pageBits !== "descriptor") return;
+    if (type !== T_KSM && this.pageBits === "descriptor") this.#clearPageBits(descriptor, order);
+  }
+
+  #clearPageBits(descriptor: Ref, order: number): void {
+    if (order === 0) return;
     const end = FOLIO_LARGE_SIZE + Math.ceil(2 ** order / 64) * 16;
     for (let off = FOLIO_LARGE_SIZE; off < end; off += 8) this.w.store64(descriptor, off, 0, 0);
   }
@@ -435,6 +484,10 @@ export abstract class TaggedDesign implements PageDesign {
     const descriptor = this.descriptorOf(pfn);
     const large = orderOfDescriptor(this.w, descriptor, this.typeOf(pfn)) > 0;
     this.w.add32(descriptor, large ? FOLIO_LARGE_LARGE_MAPCOUNT : FOLIO_MAPCOUNT, n);
+  }
+
+  addOwnMapcount(pfn: number, _n: number): number {
+    throw new RangeError(`${this.name} keeps no map count of single pages (frame ${pfn})`);
   }
 
   /** Zone of a page from its Misc word, else from its descriptor's flags, else −1. */

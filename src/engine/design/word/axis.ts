@@ -103,6 +103,8 @@ export interface PageDesign {
   readonly folio: FolioLayout;
   /** The same for a slab. */
   readonly slab: SlabLayout;
+  /** The same for a page table. */
+  readonly ptdesc: PtdescLayout;
 
   /** What is this page? Any page of a block answers alike. */
   typeOf(pfn: number): PageType;
@@ -140,8 +142,14 @@ export interface PageDesign {
   poison(pfn: number, descriptor: Ref): void;
   /** folio_mapped: whether any page of the block is mapped. */
   isMapped(pfn: number): boolean;
+  /** PageAnonExclusive of this very page, at the home its design gives that bit. */
+  isExclusive(pfn: number): boolean;
+  /** SetPageAnonExclusive, ClearPageAnonExclusive on a page of an anonymous folio. */
+  setExclusive(pfn: number, on: boolean): void;
   /** 1 hugetlb, 2 large and rmappable. */
   folioClassOf(pfn: number): number;
+  /** Makes a folio that `bind` gave hugetlb (1), large and rmappable (2) or neither (0). */
+  setFolioClass(pfn: number, folioClass: number): void;
 
   /** Whether a block can be given that type: its table has a code for it, and it a place for its descriptor. */
   holds(type: PageType): boolean;
@@ -153,6 +161,18 @@ export interface PageDesign {
   bindMisc(pfn: number, order: number, subtype: number, mappable: boolean, zone: number): void;
   /** Back to no owner, before the block goes to the allocator. Never allocates. */
   release(pfn: number, order: number): void;
+  /**
+   * Cuts a block into blocks of a smaller order, each with a descriptor of its
+   * own where the type has one: `descriptors[i]` for the i-th. Map counts of
+   * single pages stay; every other field of a new owner is the caller's to fill.
+   */
+  split(
+    pfn: number,
+    order: number,
+    newOrder: number,
+    type: PageType,
+    descriptors: Int32Array,
+  ): void;
   /** Initial contents of a folio: all but the reference count, which comes last. */
   initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void;
 
@@ -175,6 +195,11 @@ export interface PageDesign {
   setPageFlags(pfn: number, flags: number): boolean;
   /** The page is mapped `n` more times: its own count, or its folio's. */
   addMapcount(pfn: number, n: number): void;
+  /**
+   * Adds to the page's own _mapcount and returns what it is then (−1: unmapped).
+   * Only for designs whose `mapcounts` are per page.
+   */
+  addOwnMapcount(pfn: number, n: number): number;
 
   // Free lists. next and prev are frames or −1; `pcp` is 1 for a per-CPU list.
   /** Order of the free block that starts at this very page; −1 if none does. */
@@ -202,14 +227,41 @@ export interface SlabRun {
   readonly refs: number;
 }
 
-/** Where a folio's fields are, from `descriptorOf`. −1: nowhere. */
+/**
+ * Where a folio's fields are. The first group counts from `descriptorOf`; the
+ * others too, unless `second` says at which offset there is a pointer to the
+ * object they are in. −1: nowhere.
+ */
 export interface FolioLayout {
   readonly flags: number;
   readonly mapping: number;
   readonly refcount: number;
+  /** Of a folio of one page. */
   readonly mapcount: number;
   readonly memcg: number;
+  readonly second: number;
+  /** list_head: next, and prev 8 bytes on. */
+  readonly lru: number;
+  readonly index: number;
+  readonly private: number;
+  /** Pins of a folio of one page, of a large one; −1: pins are references × 1024. */
+  readonly smallPincount: number;
+  readonly pincount: number;
+  // The rest is a large folio's.
   readonly largeMapcount: number;
+  readonly nrPagesMapped: number;
+  readonly entireMapcount: number;
+  readonly mmIdMapcount: number;
+  readonly mmIds: number;
+  readonly deferredList: number;
+}
+
+/** Where a page table's fields are, from `descriptorOf`. */
+export interface PtdescLayout {
+  /** Spin lock of the table: 0 free, 1 held. */
+  readonly ptl: number;
+  /** The mm it belongs to. */
+  readonly mm: number;
 }
 
 /**
@@ -239,5 +291,7 @@ export interface WordOptions {
   readonly separated: ReadonlySet<TypeName>;
   /** Where anon-exclusive and hwpoison live. */
   readonly pageBits: "word" | "type" | "descriptor";
+  /** Whether a word with room for it keeps a map count of every page. */
+  readonly mapcounts: "per-page" | "per-folio";
   readonly types: TypeTable;
 }

@@ -15,6 +15,7 @@ import type { Ref } from "../../../units.js";
 import { PAGE16_MEMDESC, PAGE16_PRIVATE } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
 import type { DesignContext, PageImage, WordOptions } from "./axis.js";
+import { changeBits } from "./axis-descriptors.js";
 import { TaggedDesign } from "./axis-tagged.js";
 import { PG_OWNER_2 } from "./axis-flags.js";
 import { T_ANON, T_BUDDY, T_HWPOISON } from "./axis-types.js";
@@ -55,6 +56,15 @@ export class Memdesc16 extends TaggedDesign {
     const page = this.#page(pfn);
     this.w.store64(page, PAGE16_MEMDESC, lo, hi);
     this.w.store64(page, PAGE16_PRIVATE, 0, 0);
+  }
+
+  protected retag(pfn: number, lo: number, hi: number): void {
+    this.w.store64(this.#page(pfn), PAGE16_MEMDESC, lo, hi);
+  }
+
+  override setExclusive(pfn: number, on: boolean): void {
+    if (this.pageBits !== "word") return super.setExclusive(pfn, on);
+    changeBits(this.w, this.#page(pfn), PAGE16_PRIVATE, PRIVATE_EXCLUSIVE, on);
   }
 
   protected fillWords(

@@ -57,6 +57,10 @@ export class Memdesc8 extends TaggedDesign {
     this.w.store64(this.#ref(pfn), (pfn & 1) << 3, lo, hi);
   }
 
+  protected retag(pfn: number, lo: number, hi: number): void {
+    this.storeWord(pfn, lo, hi);
+  }
+
   protected fillWords(
     pfn: number,
     words: Int32Array,

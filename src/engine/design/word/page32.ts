@@ -13,6 +13,7 @@
  */
 import type { Ref } from "../../../units.js";
 import {
+  FOLIO_LARGE_ENTIRE_MAPCOUNT,
   PAGE32_FLAGS,
   PAGE32_LIST_NEXT,
   PAGE32_LIST_PREV,
@@ -23,6 +24,7 @@ import {
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
 import type { DesignContext, PageImage, WordOptions } from "./axis.js";
+import { changeBits } from "./axis-descriptors.js";
 import { TaggedDesign } from "./axis-tagged.js";
 import { locationKey, PG_HWPOISON, PG_OWNER_2, PG_RESERVED } from "./axis-flags.js";
 import { isFolioType, MISC_RESERVED, T_ANON, T_BUDDY, T_MISC } from "./axis-types.js";
@@ -36,7 +38,7 @@ export class Page32 extends TaggedDesign {
   readonly name = "page32";
   readonly pageBytes = 32;
   readonly summary = "32 B";
-  readonly mapcounts = "per-page";
+  readonly mapcounts: "per-page" | "per-folio";
   override readonly ownFlags = "few";
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
@@ -44,6 +46,7 @@ export class Page32 extends TaggedDesign {
 
   constructor(context: DesignContext, options: WordOptions) {
     super(context, options, false);
+    this.mapcounts = options.mapcounts;
     this.#base = context.base;
   }
 
@@ -73,6 +76,19 @@ export class Page32 extends TaggedDesign {
     this.w.store32(this.#page(pfn), PAGE32_FLAGS, flags);
   }
 
+  protected retag(pfn: number, lo: number, hi: number): void {
+    this.w.store64(this.#page(pfn), PAGE32_MEMDESC, lo, hi);
+  }
+
+  override setExclusive(pfn: number, on: boolean): void {
+    if (this.pageBits !== "word") return super.setExclusive(pfn, on);
+    changeBits(this.w, this.#page(pfn), PAGE32_FLAGS, PG_OWNER_2, on);
+  }
+
+  override addOwnMapcount(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE32_MAPCOUNT, n);
+  }
+
   protected fillWords(
     pfn: number,
     words: Int32Array,
@@ -87,7 +103,7 @@ export class Page32 extends TaggedDesign {
     const wide = new Int32Array(8 * pages);
     const bits = this.context.zones.bits[image.zone];
     const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
-    const mapcount = isFolioType(image.type) ? image.mapcount - 1 : -1;
+    const mapcount = isFolioType(image.type) && !image.hugetlb ? image.mapcount - 1 : -1;
     for (let i = 0; i < pages; i++) {
       const head = startsWithHead && (pages === 1 || i % 2 ** image.order === 0);
       wide[i * 8] = ((head ? image.flags : image.tailFlags) & OWN_FLAGS) | reserved;
@@ -157,12 +173,17 @@ export class Page32 extends TaggedDesign {
   }
 
   override mapcountOf(pfn: number): number {
-    return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#page(pfn), PAGE32_MAPCOUNT) + 1 : 0;
+    if (this.mapcounts === "per-folio") return super.mapcountOf(pfn);
+    if (!isFolioType(this.typeOf(pfn))) return 0;
+    // A folio of one page keeps the count itself.
+    if (this.orderOf(pfn) === 0) return super.mapcountOf(pfn);
+    const entire = this.w.load32(this.descriptorOf(pfn), FOLIO_LARGE_ENTIRE_MAPCOUNT) + 1;
+    return this.w.load32(this.#page(pfn), PAGE32_MAPCOUNT) + 1 + entire;
   }
 
   override addMapcount(pfn: number, n: number): void {
     super.addMapcount(pfn, n);
-    this.w.add32(this.#page(pfn), PAGE32_MAPCOUNT, n);
+    if (this.mapcounts === "per-page") this.w.add32(this.#page(pfn), PAGE32_MAPCOUNT, n);
   }
 
   zoneOf(pfn: number): number {

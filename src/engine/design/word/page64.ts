@@ -13,20 +13,20 @@
  */
 import type { Ref } from "../../../units.js";
 import {
-  FOLIO_FLAGS,
-  FOLIO_MAPCOUNT,
-  FOLIO_MAPPING,
-  FOLIO_MEMCG,
-  FOLIO_LARGE_LARGE_MAPCOUNT,
-  FOLIO_REFCOUNT,
+  FOLIO64_DEFERRED_LIST,
   FOLIO64_ENTIRE_MAPCOUNT,
   FOLIO64_FLAGS_1,
   FOLIO64_LARGE_MAPCOUNT,
+  FOLIO64_MM_ID_MAPCOUNT,
+  FOLIO64_MM_IDS,
   FOLIO64_NR_PAGES,
+  FOLIO64_NR_PAGES_MAPPED,
+  FOLIO64_PINCOUNT,
   GLOBALS_HUGE_ZERO_PFN,
   GLOBALS_ZERO_PFN,
   PAGE64_COMPOUND_HEAD,
   PAGE64_FLAGS,
+  PAGE64_INDEX,
   PAGE64_LRU_NEXT,
   PAGE64_LRU_PREV,
   PAGE64_MAPCOUNT,
@@ -58,8 +58,12 @@ import {
   describeRun,
   fillSlab,
   freeHead,
+  averageOf,
+  changeBits,
   placeOf,
+  PTDESC_LAYOUT,
   repeated,
+  SEPARATE_FOLIO,
   SLAB_LAYOUT,
   type DescriptorCaches,
 } from "./axis-descriptors.js";
@@ -70,6 +74,7 @@ import {
   PG_HEAD,
   PG_HWPOISON,
   PG_LRU,
+  PG_OWNER_2,
   PG_RESERVED,
   PG_SWAPBACKED,
 } from "./axis-flags.js";
@@ -140,15 +145,18 @@ const OVERLAY_FOLIO: FolioLayout = {
   refcount: PAGE64_REFCOUNT,
   mapcount: PAGE64_MAPCOUNT,
   memcg: PAGE64_MEMCG_DATA,
+  second: -1,
+  lru: PAGE64_LRU_NEXT,
+  index: PAGE64_INDEX,
+  private: PAGE64_PRIVATE,
+  smallPincount: -1,
+  pincount: FOLIO64_PINCOUNT,
   largeMapcount: FOLIO64_LARGE_MAPCOUNT,
-};
-const SEPARATE_FOLIO: FolioLayout = {
-  flags: FOLIO_FLAGS,
-  mapping: FOLIO_MAPPING,
-  refcount: FOLIO_REFCOUNT,
-  mapcount: FOLIO_MAPCOUNT,
-  memcg: FOLIO_MEMCG,
-  largeMapcount: FOLIO_LARGE_LARGE_MAPCOUNT,
+  nrPagesMapped: FOLIO64_NR_PAGES_MAPPED,
+  entireMapcount: FOLIO64_ENTIRE_MAPCOUNT,
+  mmIdMapcount: FOLIO64_MM_ID_MAPCOUNT,
+  mmIds: FOLIO64_MM_IDS,
+  deferredList: FOLIO64_DEFERRED_LIST,
 };
 
 export class Page64 implements PageDesign, KnowsHead {
@@ -156,7 +164,7 @@ export class Page64 implements PageDesign, KnowsHead {
   readonly pageBytes = 64;
   readonly summary = "struct page 64 B";
   readonly types: PageDesign["types"];
-  readonly mapcounts = "per-page";
+  readonly mapcounts: PageDesign["mapcounts"];
   readonly ownFlags = "all";
   readonly overlay = true;
   readonly reach = 2 ** 32;
@@ -164,6 +172,7 @@ export class Page64 implements PageDesign, KnowsHead {
   readonly caches: PageDesign["caches"];
   readonly folio: FolioLayout;
   readonly slab = SLAB_LAYOUT;
+  readonly ptdesc = PTDESC_LAYOUT;
   readonly w: Words;
   readonly #base: number;
   readonly #context: DesignContext;
@@ -175,6 +184,7 @@ export class Page64 implements PageDesign, KnowsHead {
     this.#base = context.base;
     this.#context = context;
     this.types = options.types;
+    this.mapcounts = options.mapcounts;
     this.#descriptors = descriptorCaches(options, false);
     this.caches = this.#descriptors.specs;
     this.#folioSeparate = options.separated.has("file");
@@ -337,10 +347,34 @@ export class Page64 implements PageDesign, KnowsHead {
   mapcountOf(pfn: number): number {
     const head = this.#headOf(pfn);
     const headType = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
-    if (headType === PGTY_HUGETLB)
-      return this.w.load32(this.#page(head), FOLIO64_ENTIRE_MAPCOUNT) + 1;
+    const large = this.isHead(head);
+    const owner = large ? this.#owner(head) : this.#page(head);
+    const entire = large ? this.w.load32(owner, this.folio.entireMapcount) + 1 : 0;
+    if (headType === PGTY_HUGETLB) return entire;
     if (headType >= 0x80 && headType !== 0xff) return 0;
-    return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1;
+    if (large && this.mapcounts === "per-folio")
+      return averageOf(
+        this.w.load32(owner, this.folio.largeMapcount) + 1,
+        entire,
+        this.orderOf(pfn),
+      );
+    // A separate folio of one page keeps the count itself.
+    if (!large)
+      return (
+        this.w.load32(
+          this.#owner(head),
+          this.#owner(head) === owner ? PAGE64_MAPCOUNT : this.folio.mapcount,
+        ) + 1
+      );
+    return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1 + entire;
+  }
+
+  isExclusive(pfn: number): boolean {
+    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_OWNER_2) !== 0;
+  }
+
+  setExclusive(pfn: number, on: boolean): void {
+    changeBits(this.w, this.#page(pfn), PAGE64_FLAGS, PG_OWNER_2, on);
   }
 
   isPoisoned(pfn: number): boolean {
@@ -371,6 +405,42 @@ export class Page64 implements PageDesign, KnowsHead {
     return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE
       ? 2
       : 0;
+  }
+
+  setFolioClass(pfn: number, folioClass: number): void {
+    const page = this.#page(pfn);
+    this.w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(T_FILE, 0, folioClass === 1));
+    changeBits(this.w, page, FOLIO64_FLAGS_1, FLAGS_1_RMAPPABLE, folioClass === 2);
+  }
+
+  split(
+    pfn: number,
+    order: number,
+    newOrder: number,
+    type: PageType,
+    descriptors: Int32Array,
+  ): void {
+    const { w } = this;
+    const location = this.#context.zones.bits[this.zoneOf(pfn)];
+    changeBits(w, this.#page(pfn), PAGE64_FLAGS, PG_HEAD, false);
+    for (let i = 0; i < 1 << order; i++) {
+      const page = this.#page(pfn + i);
+      // What was the second page's folio fields, or a tail's way to its head.
+      if (i === 1) changeBits(w, page, PAGE64_FLAGS, SECOND_PAGE, false);
+      w.store64(page, PAGE64_COMPOUND_HEAD, 0, 0);
+      w.store64(page, PAGE64_LRU_PREV, 0, 0);
+      if (i % (1 << newOrder) !== 0) continue;
+      if (newOrder > 0) this.#compound(pfn + i, newOrder);
+      const descriptor = descriptors[i >> newOrder] as Ref;
+      if (descriptor === 0) continue;
+      w.store64(
+        page,
+        PAGE64_COMPOUND_HEAD,
+        addressLow(descriptor) | tagOf(type),
+        addressHigh(descriptor),
+      );
+      this.#descriptors.init(w, descriptor, pfn + i, newOrder, type, location);
+    }
   }
 
   holds(type: PageType): boolean {
@@ -587,9 +657,15 @@ export class Page64 implements PageDesign, KnowsHead {
 
   addMapcount(pfn: number, n: number): void {
     const w = this.w;
-    w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
     const head = this.#headOf(pfn);
-    if (this.isHead(head)) w.add32(this.#owner(head), this.folio.largeMapcount, n);
+    const owner = this.#owner(head);
+    w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
+    if (this.isHead(head)) w.add32(owner, this.folio.largeMapcount, n);
+    else if (owner !== this.#page(pfn)) w.add32(owner, this.folio.mapcount, n);
+  }
+
+  addOwnMapcount(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
   }
 
   freeOrderAt(pfn: number): number {

@@ -13,6 +13,15 @@
  */
 import type { Ref } from "../../../units.js";
 import {
+  SLOT_FOLIO_LARGE_REST_DEFERRED_LIST,
+  SLOT_FOLIO_LARGE_REST_ENTIRE_MAPCOUNT,
+  SLOT_FOLIO_LARGE_REST_LARGE_MAPCOUNT,
+  SLOT_FOLIO_LARGE_REST_MM_ID_MAPCOUNT,
+  SLOT_FOLIO_LARGE_REST_MM_IDS,
+  SLOT_FOLIO_LARGE_REST_NR_PAGES_MAPPED,
+  SLOT_FOLIO_REST_INDEX,
+  SLOT_FOLIO_REST_LRU,
+  SLOT_FOLIO_REST_PRIVATE,
   SLOT64_IN_LIST,
   SLOT64_REF_COUNT,
   SLOT64_STORAGE,
@@ -38,8 +47,8 @@ import {
   type WordOptions,
   type SlabRun,
 } from "./axis.js";
-import { freeHead, placeOf, repeated } from "./axis-descriptors.js";
-import { locationKey, MAPPING_ANON, MAPPING_KSM, PG_HWPOISON } from "./axis-flags.js";
+import { averageOf, changeBits, freeHead, placeOf, repeated } from "./axis-descriptors.js";
+import { locationKey, MAPPING_ANON, MAPPING_KSM, PG_HWPOISON, PG_OWNER_2 } from "./axis-flags.js";
 import {
   isFolioType,
   MISC_UNKNOWN,
@@ -93,7 +102,7 @@ export class Slot64 implements PageDesign, KnowsHead {
   readonly pageBytes = 64;
   readonly summary = "slot 64 B";
   readonly types: PageDesign["types"];
-  readonly mapcounts = "per-page";
+  readonly mapcounts: PageDesign["mapcounts"];
   readonly ownFlags = "all";
   readonly overlay = false;
   readonly reach = 2 ** 32;
@@ -109,8 +118,20 @@ export class Slot64 implements PageDesign, KnowsHead {
     refcount: SLOT64_REF_COUNT,
     mapcount: MAPCOUNT,
     memcg: MEMCG,
-    largeMapcount: -1,
+    second: REST,
+    lru: SLOT_FOLIO_REST_LRU,
+    index: SLOT_FOLIO_REST_INDEX,
+    private: SLOT_FOLIO_REST_PRIVATE,
+    smallPincount: -1,
+    pincount: -1,
+    largeMapcount: SLOT_FOLIO_LARGE_REST_LARGE_MAPCOUNT,
+    nrPagesMapped: SLOT_FOLIO_LARGE_REST_NR_PAGES_MAPPED,
+    entireMapcount: SLOT_FOLIO_LARGE_REST_ENTIRE_MAPCOUNT,
+    mmIdMapcount: SLOT_FOLIO_LARGE_REST_MM_ID_MAPCOUNT,
+    mmIds: SLOT_FOLIO_LARGE_REST_MM_IDS,
+    deferredList: SLOT_FOLIO_LARGE_REST_DEFERRED_LIST,
   };
+  readonly ptdesc = { ptl: MAPCOUNT, mm: MAPPING };
   // The pointers of struct slab are wider than the slot has room for: the second
   // object has them, the engine's own 32-bit forms are here.
   readonly slab = {
@@ -128,6 +149,7 @@ export class Slot64 implements PageDesign, KnowsHead {
     this.w = context.w;
     this.#context = context;
     this.types = options.types;
+    this.mapcounts = options.mapcounts;
   }
 
   #slot(pfn: number): Ref {
@@ -218,7 +240,45 @@ export class Slot64 implements PageDesign, KnowsHead {
   }
 
   mapcountOf(pfn: number): number {
-    return isFolioType(this.typeOf(pfn)) ? this.w.load32(this.#slot(pfn), MAPCOUNT) + 1 : 0;
+    if (!isFolioType(this.typeOf(pfn))) return 0;
+    const own = this.w.load32(this.#slot(pfn), MAPCOUNT) + 1;
+    const order = this.orderOf(pfn);
+    const rest = order > 0 ? this.separateOf(pfn) : (0 as Ref);
+    if (rest === 0) return own;
+    const entire = this.w.load32(rest, SLOT_FOLIO_LARGE_REST_ENTIRE_MAPCOUNT) + 1;
+    if (this.mapcounts === "per-page") return own + entire;
+    const total = this.w.load32(rest, SLOT_FOLIO_LARGE_REST_LARGE_MAPCOUNT) + 1;
+    return averageOf(total, entire, order);
+  }
+
+  isExclusive(pfn: number): boolean {
+    return (this.w.load32(this.#slot(pfn), FLAGS) & PG_OWNER_2) !== 0;
+  }
+
+  setExclusive(pfn: number, on: boolean): void {
+    changeBits(this.w, this.#slot(pfn), FLAGS, PG_OWNER_2, on);
+  }
+
+  setFolioClass(pfn: number, folioClass: number): void {
+    const slot = this.#slot(pfn);
+    changeBits(this.w, slot, SLOT64_VTABLE, V_HUGETLB | V_RMAPPABLE, false);
+    const bit = folioClass === 1 ? V_HUGETLB : folioClass === 2 ? V_RMAPPABLE : 0;
+    if (bit !== 0) changeBits(this.w, slot, SLOT64_VTABLE, bit, true);
+  }
+
+  split(
+    pfn: number,
+    _order: number,
+    newOrder: number,
+    type: PageType,
+    descriptors: Int32Array,
+  ): void {
+    for (let i = 0; i < descriptors.length; i++)
+      this.#start(pfn + (i << newOrder), newOrder, type, 0, descriptors[i] as Ref);
+  }
+
+  addOwnMapcount(pfn: number, n: number): number {
+    return this.w.add32(this.#slot(pfn), MAPCOUNT, n);
   }
 
   isPoisoned(pfn: number): boolean {
@@ -353,6 +413,8 @@ export class Slot64 implements PageDesign, KnowsHead {
   ): void {
     const { w } = this;
     const pages = 2 ** image.order;
+    if (image.order > 0 && isFolioType(image.type) && descriptor !== 0)
+      this.#fillRest(count, image, descriptor, stride, slabs);
     const head = this.#headTemplate(image);
     const tail = this.#tailTemplate(image);
     if (image.order <= 4) {
@@ -375,6 +437,22 @@ export class Slot64 implements PageDesign, KnowsHead {
       w.fillRun(slot, 0, head, 1, AT_REST, second, 0);
       w.fillRun(slot, 64, tail, pages - 1, AT_REST, 1, 1);
     }
+  }
+
+  /** Second objects of large folios, from the first one on. */
+  #fillRest(
+    count: number,
+    image: PageImage,
+    descriptor: Ref,
+    stride: number,
+    slabs: SlabRun | undefined,
+  ): void {
+    const t = new Int32Array(stride * 4);
+    t[SLOT_FOLIO_LARGE_REST_LARGE_MAPCOUNT / 4] = image.mapcount * 2 ** image.order - 1;
+    t[SLOT_FOLIO_LARGE_REST_ENTIRE_MAPCOUNT / 4] = -1;
+    if (slabs === undefined) return this.w.fillRun(descriptor, 0, t, count, null, 0, 0);
+    for (let at = 0; at < count; at += slabs.per)
+      this.w.fillRun((placeOf(at, stride, slabs) + descriptor) as Ref, 0, t, slabs.per, null, 0, 0);
   }
 
   blankRun(pfn: number, count: number, zone: number): void {

@@ -26,6 +26,7 @@ export {
   parseDesigns,
 } from "./engine/design/presets.js";
 export type { Design } from "./engine/design/presets.js";
+export { T_ANON, T_FILE, T_PGTABLE, T_SLAB } from "./engine/design/word/axis-types.js";
 export type { KnowsHead, PageDesign, PageImage } from "./engine/design/word/axis.js";
 
 // The engine.
@@ -36,6 +37,16 @@ export { CountedWords } from "./engine/words/counted.js";
 export { PlainWords } from "./engine/words/plain.js";
 export type { LineCount } from "./engine/words/counted.js";
 export type { Words } from "./engine/words/words.js";
+
+// Scenarios for `memdesc run`.
+export { defineScenario, ScenarioError } from "./scenario/scenario.js";
+export type {
+  Scenario,
+  ScenarioContext,
+  ScenarioMachine,
+  StepOptions,
+  Value,
+} from "./scenario/scenario.js";
 
 // A real Linux.
 export { canReadLive, openSource } from "./observe/source.node.js";

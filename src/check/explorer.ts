@@ -4,7 +4,7 @@
  *
  * It is meant to be obviously right rather than fast: later checkers that skip
  * equivalent orders are measured against its counts. A thread that waits
- * (await32) may run only while its word has the value; if nobody may run and
+ * (await32, awaitChange32) may run only while its word has, or has not, the value; if nobody may run and
  * somebody has not ended, that is a deadlock. Naive mode walks every execution;
  * merging mode walks every state once and adds up how many executions go through
  * it. What each thread has seen is part of a state, so a state has one length,
@@ -178,10 +178,9 @@ class Explorer {
   }
 
   #mayRun(next: Access): boolean {
-    return (
-      next.kind !== "await32" ||
-      this.#program.words.memory.load32(next.ref, next.off) === next.value
-    );
+    if (next.kind !== "await32" && next.kind !== "awaitChange32") return true;
+    const is = this.#program.words.memory.load32(next.ref, next.off);
+    return (is === next.value) === (next.kind === "await32");
   }
 
   /** Nobody may run: all have ended, or those who have not wait for each other. */

@@ -100,6 +100,8 @@ function describe({ made, place }: ScheduleStep): string {
       return `${place} ${access.value < 0 ? "−" : "+"}${Math.abs(access.value)} → ${lo}`;
     case "await32":
       return `${place} awaits ${access.value}`;
+    case "awaitChange32":
+      return `${place} awaits a change of ${access.value}`;
     default:
       return access.kind satisfies never;
   }

@@ -13,7 +13,7 @@ import type { Access } from "../engine/words/checked.js";
 const indexOf = (access: Access): number => (access.ref << 2) + (access.off >> 2);
 const widthOf = (access: Access): number => (access.kind.endsWith("64") ? 2 : 1);
 const mayWrite = (access: Access): boolean =>
-  !(access.kind.startsWith("load") || access.kind === "await32");
+  !(access.kind.startsWith("load") || access.kind.startsWith("await"));
 
 export class TrackedMemory {
   readonly mem: Int32Array;

@@ -22,18 +22,19 @@ export const collectDesigns = collectList;
 
 /**
  * The designs asked for as canonical names, the usual ones where none was.
- * Throws UsageError for one that does not exist. The designs are loaded here
+ * Throws UsageError, naming the option, for one that does not exist. The designs are loaded here
  * and not at start: most commands need none.
  */
 export async function canonicalDesigns(
   asked: readonly string[] | undefined,
+  option = "--designs",
 ): Promise<readonly string[]> {
   if (asked === undefined) return DEFAULT_DESIGNS;
   const { DesignError, parseDesigns } = await import("../engine/design/presets.js");
   try {
     return parseDesigns(asked.join(",")).map((design) => design.name);
   } catch (error) {
-    throw error instanceof DesignError ? new UsageError(`--designs: ${error.message}`) : error;
+    throw error instanceof DesignError ? new UsageError(`${option}: ${error.message}`) : error;
   }
 }
 

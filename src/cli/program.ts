@@ -8,6 +8,7 @@ import type { Builders } from "./builders.js";
 import { addCapture } from "./capture.js";
 import { addInspect } from "./inspect.js";
 import { addPage } from "./page.js";
+import { addRun } from "./run.js";
 
 const EXAMPLES = `
 Examples:
@@ -15,6 +16,7 @@ Examples:
   $ memdesc inspect web01.memdesc          a capture of another one
   $ sudo memdesc capture web01.memdesc     make a capture
   $ memdesc page 0x1a2b3 web01.memdesc     one page, bit by bit
+  $ memdesc run folio-life                 a scenario, step by step
 
 memdesc COMMAND --help tells more. Exit codes: 0 done, 1 the answer is no,
 2 could not be done.`;
@@ -29,6 +31,7 @@ export function makeProgram(builders: Builders): Command {
   addInspect(program, builders.inspect);
   addCapture(program);
   addPage(program, builders.page);
+  addRun(program);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: writeOneLine });
   }

@@ -281,8 +281,8 @@ export class Machine {
    * the tagged value in every word, contents, reference count last. Frame of its
    * first page, or ENOMEM (EINVAL for a type without a code) with nothing changed.
    */
-  allocFolio(order: number, type: PageType): number {
-    const pfn = this.#allocDescribed(order, type, MIGRATE_MOVABLE);
+  allocFolio(order: number, type: PageType, effort: number = ALLOC_LOW): number {
+    const pfn = this.#allocDescribed(order, type, MIGRATE_MOVABLE, effort);
     if (pfn < 0) return pfn;
     const folio = this.design.descriptorOf(pfn);
     this.w.store32(folio, this.design.folio.refcount, 1);
@@ -293,29 +293,57 @@ export class Machine {
    * A block of any other type that the design can hold: slab, page table, …;
    * ENOMEM, or EINVAL for a type that it cannot, with nothing changed.
    */
-  allocTyped(order: number, type: PageType): number {
+  allocTyped(order: number, type: PageType, effort: number = ALLOC_LOW): number {
     if (isFolioType(type))
       throw new RuleViolation("folios are allocated with allocFolio", -1, `type ${type}`);
-    return this.#allocDescribed(order, type, MIGRATE_UNMOVABLE);
+    return this.#allocDescribed(order, type, MIGRATE_UNMOVABLE, effort);
   }
 
-  #allocDescribed(order: number, type: PageType, migrateType: number): number {
+  #allocDescribed(order: number, type: PageType, migrateType: number, effort: number): number {
     if (order < 0 || order > MAX_ORDER) return ENOMEM;
     if (!this.design.holds(type)) return EINVAL;
     const cache = this.design.cacheFor(type, order);
     const slabs = cache < 0 ? 0 : this.caches.slabs(cache);
     const slabSlabs = this.caches.slabSlabs();
-    const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, ALLOC_LOW);
+    const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, effort);
     if (cache >= 0 && descriptor === 0) return ENOMEM;
-    const pfn = this.allocator.alloc(order, migrateType);
+    const pfn = this.allocator.alloc(order, migrateType, effort);
     if (pfn < 0) {
       if (cache >= 0) this.caches.undo(cache, descriptor, slabs, slabSlabs);
       return pfn;
     }
+    this.#describe(pfn, order, type, descriptor);
+    return pfn;
+  }
+
+  #describe(pfn: number, order: number, type: PageType, descriptor: Ref): void {
     const zone = this.design.zoneOf(pfn);
     this.design.bind(pfn, order, type, descriptor);
     this.design.initFolio(pfn, order, type, descriptor, zone);
-    return pfn;
+  }
+
+  /**
+   * Makes a folio with one reference of a block that belongs to nobody: taken
+   * from the allocator before, or from a pool. False without memory for its
+   * descriptor.
+   */
+  adoptFolio(pfn: number, order: number, type: PageType, effort: number = ALLOC_LOW): boolean {
+    const cache = this.design.cacheFor(type, order);
+    const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, effort);
+    if (cache >= 0 && descriptor === 0) return false;
+    this.#describe(pfn, order, type, descriptor);
+    this.w.store32(this.design.descriptorOf(pfn), this.design.folio.refcount, 1);
+    return true;
+  }
+
+  /** Takes a folio's descriptor away; its block belongs to nobody and is the caller's to keep. */
+  disownFolio(pfn: number): void {
+    const { design } = this;
+    const order = design.orderOf(pfn);
+    const cache = design.cacheFor(design.typeOf(pfn), order);
+    const descriptor = cache < 0 ? (0 as Ref) : design.separateOf(pfn);
+    design.release(pfn, order);
+    if (cache >= 0) this.caches.free(cache, descriptor);
   }
 
   /** folio_get on a folio that is already held. */

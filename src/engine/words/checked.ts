@@ -25,14 +25,15 @@ export type AccessKind =
   | "cas32"
   | "cas64"
   | "add32"
-  | "await32";
+  | "await32"
+  | "awaitChange32";
 
 /** What a stopped thread is about to do. */
 export interface Access {
   readonly kind: AccessKind;
   readonly ref: Ref;
   readonly off: number;
-  /** For await32: the value it waits for; for writes the new low word; for add32 what is added. */
+  /** For await32: the value it waits for, for awaitChange32 the one it waits to end; for writes the new low word; for add32 what is added. */
   readonly value: number;
   /** For 64-bit writes the new high word, else 0. */
   readonly high: number;
@@ -201,6 +202,13 @@ export class CheckedWords implements Words {
     if (this.#answer("await32", ref, off, value, 0) !== null) return;
     this.memory.await32(ref, off, value);
     this.#did("await32", ref, off, value, 0, 0, 0);
+  }
+
+  awaitChange32(ref: Ref, off: number, value: number): void {
+    if (!this.#running) return this.memory.awaitChange32(ref, off, value);
+    if (this.#answer("awaitChange32", ref, off, value, 0) !== null) return;
+    this.memory.awaitChange32(ref, off, value);
+    this.#did("awaitChange32", ref, off, value, 0, 0, 0);
   }
 
   /** In a thread one store for each 64 bits (32 where they are not aligned), as a processor would make. */

@@ -67,6 +67,11 @@ export class PlainWords implements Words {
     if (is !== value) throw new Deadlock(ref, off, is, value);
   }
 
+  awaitChange32(ref: Ref, off: number, value: number): void {
+    const is = this.load32(ref, off);
+    if (is === value) throw new Deadlock(ref, off, is, value);
+  }
+
   fillRun(
     ref: Ref,
     off: number,

@@ -129,6 +129,11 @@ export class SparseWords implements Words {
     if (is !== value) throw new Deadlock(ref, off, is, value);
   }
 
+  awaitChange32(ref: Ref, off: number, value: number): void {
+    const is = this.load32(ref, off);
+    if (is === value) throw new Deadlock(ref, off, is, value);
+  }
+
   fillRun(
     ref: Ref,
     off: number,

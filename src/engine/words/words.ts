@@ -34,6 +34,8 @@ export interface Words {
    * throws a {@link Deadlock}.
    */
   await32(ref: Ref, off: number, value: number): void;
+  /** Goes on once the word is no longer `value`; alone like `await32`. */
+  awaitChange32(ref: Ref, off: number, value: number): void;
   /**
    * Writes `periods` copies of `template` one after another from (ref, off).
    * Each 64-bit field whose low word's index is listed in `strided` gets
@@ -55,9 +57,8 @@ export interface Words {
 export class Deadlock extends Error {
   override readonly name = "Deadlock";
   constructor(ref: Ref, off: number, is: number, wants: number) {
-    super(
-      `waiting for word ${ref}+${off} to become ${wants}, it is ${is} and no other thread runs`,
-    );
+    const what = is === wants ? "to be no longer" : "to become";
+    super(`waiting for word ${ref}+${off} ${what} ${wants}, it is ${is} and no other thread runs`);
   }
 }
 

@@ -38,6 +38,8 @@ import {
   MOVABLE_PFN,
   PCPUDESC_PFN,
   PTDESC_PFN,
+  PTDESC_PMD_HUGE_PTE,
+  PTDESC_PT_LIST,
   PTDESC_PT_MEMCG_DATA,
   PTDESC_PT_MM,
   PTDESC_PTL,
@@ -415,7 +417,12 @@ export const SEPARATE_FOLIO: FolioLayout = {
 };
 
 /** struct ptdesc: the separate one and the overlay of 6.18 agree on these. */
-export const PTDESC_LAYOUT: PtdescLayout = { ptl: PTDESC_PTL, mm: PTDESC_PT_MM };
+export const PTDESC_LAYOUT: PtdescLayout = {
+  ptl: PTDESC_PTL,
+  mm: PTDESC_PT_MM,
+  pmdHugePte: PTDESC_PMD_HUGE_PTE,
+  deposited: PTDESC_PT_LIST,
+};
 
 const FOLIO_FLAG = [PG_OWNER_2, PG_HWPOISON];
 

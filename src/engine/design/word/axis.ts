@@ -262,6 +262,10 @@ export interface PtdescLayout {
   readonly ptl: number;
   /** The mm it belongs to. */
   readonly mm: number;
+  /** In a PMD table: first of the PTE tables deposited for its huge entries … */
+  readonly pmdHugePte: number;
+  /** … and in each of those the next one. */
+  readonly deposited: number;
 }
 
 /**

@@ -131,7 +131,7 @@ export class Slot64 implements PageDesign, KnowsHead {
     mmIds: SLOT_FOLIO_LARGE_REST_MM_IDS,
     deferredList: SLOT_FOLIO_LARGE_REST_DEFERRED_LIST,
   };
-  readonly ptdesc = { ptl: MAPCOUNT, mm: MAPPING };
+  readonly ptdesc = { ptl: MAPCOUNT, mm: MAPPING, pmdHugePte: MEMCG, deposited: REST };
   // The pointers of struct slab are wider than the slot has room for: the second
   // object has them, the engine's own 32-bit forms are here.
   readonly slab = {

@@ -1,0 +1,80 @@
+/**
+ * What is written in pages: host memory only for frames that hold anything.
+ *
+ * A frame without an entry reads as zeroes. Contents are no metadata: they are
+ * not words, cost nothing in any report, and move with a page when it is copied,
+ * migrated or swapped.
+ */
+import { PAGE_SIZE } from "../../units.js";
+
+/** Buffers kept for reuse. */
+const SPARE = 64;
+
+export class Content {
+  readonly #pages = new Map<number, Uint8Array>();
+  readonly #spare: Uint8Array[] = [];
+
+  /** Frames that hold anything. */
+  get size(): number {
+    return this.#pages.size;
+  }
+
+  /** Host bytes that contents take. */
+  get bytes(): number {
+    return this.#pages.size * PAGE_SIZE;
+  }
+
+  /** Bytes `from` … of a frame into `out`. */
+  read(frame: number, from: number, out: Uint8Array): void {
+    const page = this.#pages.get(frame);
+    if (page === undefined) out.fill(0);
+    else out.set(page.subarray(from, from + out.length));
+  }
+
+  write(frame: number, from: number, bytes: Uint8Array): void {
+    let page = this.#pages.get(frame);
+    if (page === undefined) {
+      page = this.#spare.pop() ?? new Uint8Array(PAGE_SIZE);
+      this.#pages.set(frame, page);
+    }
+    page.set(bytes, from);
+  }
+
+  /** copy_highpage: what is in one frame is in the other too. */
+  copy(from: number, to: number): void {
+    if (this.#pages.size === 0) return;
+    const page = this.#pages.get(from);
+    if (page === undefined) this.clear(to);
+    else this.write(to, 0, page);
+  }
+
+  /** Zeroes from byte `from` on: what truncation does to the last page. */
+  zeroFrom(frame: number, from: number): void {
+    this.#pages.get(frame)?.fill(0, from);
+  }
+
+  /** Whether two frames hold the same. */
+  same(a: number, b: number): boolean {
+    const x = this.#pages.get(a) ?? ZEROES;
+    const y = this.#pages.get(b) ?? ZEROES;
+    for (let i = 0; i < PAGE_SIZE; i++) if (x[i] !== y[i]) return false;
+    return true;
+  }
+
+  /** A fresh or freed frame: it reads as zeroes and takes no host memory. */
+  clear(frame: number): void {
+    if (this.#pages.size === 0) return;
+    const page = this.#pages.get(frame);
+    if (page === undefined) return;
+    this.#pages.delete(frame);
+    if (this.#spare.length < SPARE) this.#spare.push(page.fill(0));
+  }
+
+  /** The same of 2^order frames. */
+  clearBlock(frame: number, order: number): void {
+    if (this.#pages.size === 0) return;
+    for (let i = 0; i < 1 << order; i++) this.clear(frame + i);
+  }
+}
+
+const ZEROES = new Uint8Array(PAGE_SIZE);

@@ -1,0 +1,342 @@
+/**
+ * Folios: allocation with charge, references, lock with waiters, flags, pins,
+ * mapping and index, LRU lists.
+ *
+ * A folio is named by the reference of its descriptor (or overlay). Every field
+ * is reached through the design's layout, so this is one code for all words; a
+ * folio goes when its last reference goes, wherever that happens.
+ *
+ * Source: include/linux/mm.h, mm/swap.c, mm/page_alloc.c (__folio_put), mm/gup.c
+ * (pin counting) of 6.18. Simplified: folios join LRU lists at once, not in
+ * per-CPU batches of 31.
+ */
+import type { Ref } from "../../units.js";
+import {
+  PG_ACTIVE,
+  PG_LOCKED,
+  PG_LRU,
+  PG_SWAPBACKED,
+  PG_UNEVICTABLE,
+} from "../design/word/axis-flags.js";
+import { T_ANON, type PageType } from "../design/word/axis-types.js";
+import { addressHigh, addressLow, lowHalf, type Words } from "../words/words.js";
+import { ALLOC_LOW } from "../pages/allocator.js";
+import type { Core } from "./core.js";
+import { clearBits, setBits, spinLock, spinUnlock, waitBitsClear } from "./locks.js";
+import { LRUVEC_LISTS, LRUVEC_LRU_LOCK, LRUVEC_SIZES } from "../layout/generated/offsets.js";
+import type { Memcgs } from "./memcg.js";
+
+/** Bit 7: somebody waits for the lock or for writeback. */
+export const PG_WAITERS = 1 << 7;
+/** What a pin counts where a folio has no count of pins (GUP_PIN_COUNTING_BIAS). */
+export const PIN_BIAS = 1024;
+
+export const LRU_INACTIVE_ANON = 0;
+export const LRU_ACTIVE_ANON = 1;
+export const LRU_INACTIVE_FILE = 2;
+export const LRU_ACTIVE_FILE = 3;
+export const LRU_UNEVICTABLE = 4;
+export const LRU_LISTS = 5;
+
+export class Folios {
+  readonly core: Core;
+  readonly w: Words;
+  readonly memcgs: Memcgs;
+  /** Takes a large folio that goes out of the queue of those to be split. */
+  unqueue: (folio: Ref, order: number) => void = () => {};
+  /** Takes back a block of the hugetlb pool. */
+  toPool: (pfn: number) => void = () => {};
+
+  constructor(core: Core, memcgs: Memcgs) {
+    this.core = core;
+    this.w = core.w;
+    this.memcgs = memcgs;
+  }
+
+  /**
+   * A charged folio with one reference and empty pages; frame, or ENOMEM with
+   * nothing changed. `memcg` 0 charges nobody.
+   */
+  alloc(order: number, type: PageType, memcg: Ref, effort: number = ALLOC_LOW): number {
+    const { machine, layout } = this.core;
+    const pages = 1 << order;
+    if (memcg !== 0 && !this.memcgs.charge(memcg, pages)) return -12;
+    const pfn = machine.allocFolio(order, type, effort);
+    if (pfn < 0) {
+      if (memcg !== 0) this.memcgs.uncharge(memcg, pages);
+      return pfn;
+    }
+    const folio = this.core.design.descriptorOf(pfn);
+    this.core.setPointer(folio, layout.memcg, memcg);
+    if (order > 0) this.prepareLarge(folio, order);
+    if (memcg !== 0) this.memcgs.chargeDescriptor(memcg, pfn, order, 1);
+    return pfn;
+  }
+
+  /** prep_compound: what a large folio counts beside its pages. */
+  prepareLarge(folio: Ref, order: number): void {
+    const { w } = this;
+    const { layout } = this.core;
+    const rest = this.core.rest(folio);
+    w.store32(rest, layout.largeMapcount, -1);
+    w.store32(rest, layout.entireMapcount, -1);
+    w.store32(rest, layout.nrPagesMapped, 0);
+    w.store64(rest, layout.mmIdMapcount, 0, 0);
+    w.store64(rest, layout.mmIds, 0, 0);
+    if (layout.pincount >= 0) w.store32(rest, layout.pincount, 0);
+    // An order-1 folio has no third page for it today, and is never deferred.
+    if (order > 1) {
+      w.store64(rest, layout.deferredList, 0, 0);
+      w.store64(rest, layout.deferredList + 8, 0, 0);
+      this.core.design.setFolioClass(this.core.pfnOf(folio), 2);
+    }
+  }
+
+  refcount(folio: Ref): number {
+    return this.w.load32(folio, this.core.layout.refcount);
+  }
+
+  get(folio: Ref, n = 1): void {
+    const count = this.w.add32(folio, this.core.layout.refcount, n);
+    if (this.core.watch !== null)
+      this.core.watch.reference(folio, this.core.pfnOf(folio), n, count);
+  }
+
+  /** folio_put: the last reference frees the folio. */
+  put(folio: Ref, n = 1): void {
+    const count = this.w.add32(folio, this.core.layout.refcount, -n);
+    if (this.core.watch !== null)
+      this.core.watch.reference(folio, this.core.pfnOf(folio), -n, count);
+    if (count === 0) this.#free(folio);
+  }
+
+  /** folio_ref_freeze: takes all references if there are exactly that many. */
+  freeze(folio: Ref, count: number): boolean {
+    return this.w.cas32(folio, this.core.layout.refcount, count, 0);
+  }
+
+  unfreeze(folio: Ref, count: number): void {
+    this.w.store32(folio, this.core.layout.refcount, count);
+  }
+
+  /** __folio_put */
+  #free(folio: Ref): void {
+    const { core, w } = this;
+    const { design, machine, layout } = core;
+    const pfn = core.pfnOf(folio);
+    if (core.watch !== null) core.watch.freeing(folio, pfn);
+    const order = design.orderOf(pfn);
+    if (order > 1) this.unqueue(folio, order);
+    if ((w.load32(folio, layout.flags) & PG_LRU) !== 0) this.lruDel(folio, order);
+    const memcg = core.pointer(folio, layout.memcg);
+    if (memcg !== 0) {
+      this.memcgs.chargeDescriptor(memcg, pfn, order, -1);
+      this.memcgs.uncharge(memcg, 1 << order);
+    }
+    core.content.clearBlock(pfn, order);
+    if (order > 0 && design.folioClassOf(pfn) === 1) {
+      // A pool's folio goes back to its pool, without an owner.
+      machine.disownFolio(pfn);
+      return this.toPool(pfn);
+    }
+    machine.freeTyped(pfn);
+  }
+
+  flags(folio: Ref): number {
+    return this.w.load32(folio, this.core.layout.flags);
+  }
+
+  test(folio: Ref, mask: number): boolean {
+    return (this.w.load32(folio, this.core.layout.flags) & mask) !== 0;
+  }
+
+  set(folio: Ref, mask: number): void {
+    setBits(this.w, folio, this.core.layout.flags, mask);
+  }
+
+  clear(folio: Ref, mask: number): void {
+    clearBits(this.w, folio, this.core.layout.flags, mask);
+  }
+
+  /** folio_trylock */
+  tryLock(folio: Ref): boolean {
+    return (setBits(this.w, folio, this.core.layout.flags, PG_LOCKED) & PG_LOCKED) === 0;
+  }
+
+  /** folio_lock: sleeps while somebody else has it, and says so in the flags. */
+  lock(folio: Ref): void {
+    while (!this.tryLock(folio)) {
+      this.set(folio, PG_WAITERS);
+      waitBitsClear(this.w, folio, this.core.layout.flags, PG_LOCKED);
+    }
+  }
+
+  /** folio_unlock: wakes all who wait. */
+  unlock(folio: Ref): void {
+    this.clear(folio, PG_LOCKED | PG_WAITERS);
+  }
+
+  /** Waits for a flag to be cleared: writeback, the lock of a migration. */
+  waitClear(folio: Ref, mask: number): void {
+    waitBitsClear(this.w, folio, this.core.layout.flags, mask);
+  }
+
+  index(folio: Ref): number {
+    return this.w.load32(this.core.rest(folio), this.core.layout.index);
+  }
+
+  setIndex(folio: Ref, index: number): void {
+    this.w.store64(this.core.rest(folio), this.core.layout.index, index, 0);
+  }
+
+  /** `mapping` without its low bits: an anon_vma, an address_space, a stable node. */
+  mapping(folio: Ref): Ref {
+    return this.core.pointer(folio, this.core.layout.mapping);
+  }
+
+  /** Low two bits of `mapping`. */
+  mappingBits(folio: Ref): number {
+    return this.w.load32(folio, this.core.layout.mapping) & 3;
+  }
+
+  setMapping(folio: Ref, to: Ref, bits: number): void {
+    this.w.store64(folio, this.core.layout.mapping, addressLow(to) | bits, addressHigh(to));
+  }
+
+  private(folio: Ref): number {
+    return this.w.load32(this.core.rest(folio), this.core.layout.private);
+  }
+
+  setPrivate(folio: Ref, value: number): void {
+    this.w.store64(this.core.rest(folio), this.core.layout.private, lowHalf(value), 0);
+  }
+
+  /** Whether anybody may have pinned it: exact where pins are counted (folio_maybe_dma_pinned). */
+  maybePinned(folio: Ref, order: number): boolean {
+    const { layout } = this.core;
+    const at = order > 0 ? layout.pincount : layout.smallPincount;
+    if (at >= 0) return this.w.load32(this.core.rest(folio), at) > 0;
+    return this.refcount(folio) >= PIN_BIAS;
+  }
+
+  /** try_grab_folio for FOLL_PIN on a folio that is held otherwise: pins and references. */
+  pin(folio: Ref, order: number, n: number): void {
+    const { layout } = this.core;
+    const at = order > 0 ? layout.pincount : layout.smallPincount;
+    if (at < 0) return this.get(folio, n * PIN_BIAS);
+    this.w.add32(this.core.rest(folio), at, n);
+    this.get(folio, n);
+  }
+
+  /** gup_put_folio */
+  unpin(folio: Ref, order: number, n: number): void {
+    const { layout } = this.core;
+    const at = order > 0 ? layout.pincount : layout.smallPincount;
+    if (at < 0) return this.put(folio, n * PIN_BIAS);
+    this.w.add32(this.core.rest(folio), at, -n);
+    this.put(folio, n);
+  }
+
+  // LRU lists: doubly linked by the addresses of the folios, 0 at both ends.
+
+  #list(folio: Ref): number {
+    const flags = this.flags(folio);
+    if ((flags & PG_UNEVICTABLE) !== 0) return LRU_UNEVICTABLE;
+    const file = (flags & PG_SWAPBACKED) !== 0 ? 0 : LRU_INACTIVE_FILE;
+    return file + ((flags & PG_ACTIVE) !== 0 ? 1 : 0);
+  }
+
+  #vec(folio: Ref): Ref {
+    return this.core.lruvec(this.nodeOf(folio));
+  }
+
+  nodeOf(folio: Ref): number {
+    const { design, machine } = this.core;
+    return machine.config.zones[design.zoneOf(this.core.pfnOf(folio))].node;
+  }
+
+  /** folio_add_lru: to the head of its list. */
+  lruAdd(folio: Ref, order: number): void {
+    const { w, core } = this;
+    const vec = this.#vec(folio);
+    spinLock(w, vec, LRUVEC_LRU_LOCK);
+    const list = LRUVEC_LISTS + this.#list(folio) * 16;
+    const first = core.pointer(vec, list);
+    const at = core.rest(folio);
+    const { lru } = core.layout;
+    core.setPointer(at, lru, first);
+    core.setPointer(at, lru + 8, 0 as Ref);
+    if (first !== 0) core.setPointer(core.rest(first), lru + 8, folio);
+    else core.setPointer(vec, list + 8, folio);
+    core.setPointer(vec, list, folio);
+    w.add32(vec, LRUVEC_SIZES + ((list - LRUVEC_LISTS) >> 2), 1 << order);
+    this.set(folio, PG_LRU);
+    spinUnlock(w, vec, LRUVEC_LRU_LOCK);
+  }
+
+  /** lruvec_del_folio, and the flag with it: folio_isolate_lru, or on the way out. */
+  lruDel(folio: Ref, order: number): void {
+    const { w, core } = this;
+    const vec = this.#vec(folio);
+    spinLock(w, vec, LRUVEC_LRU_LOCK);
+    const list = LRUVEC_LISTS + this.#list(folio) * 16;
+    const at = core.rest(folio);
+    const { lru } = core.layout;
+    const next = core.pointer(at, lru);
+    const prev = core.pointer(at, lru + 8);
+    if (prev !== 0) core.setPointer(core.rest(prev), lru, next);
+    else core.setPointer(vec, list, next);
+    if (next !== 0) core.setPointer(core.rest(next), lru + 8, prev);
+    else core.setPointer(vec, list + 8, prev);
+    core.setPointer(at, lru, 0 as Ref);
+    core.setPointer(at, lru + 8, 0 as Ref);
+    w.add32(vec, LRUVEC_SIZES + ((list - LRUVEC_LISTS) >> 2), -(1 << order));
+    this.clear(folio, PG_LRU);
+    spinUnlock(w, vec, LRUVEC_LRU_LOCK);
+  }
+
+  /** Moves a folio to the list that its changed flags name. */
+  lruMove(folio: Ref, order: number, set: number, clear: number): void {
+    const listed = this.test(folio, PG_LRU);
+    if (listed) this.lruDel(folio, order);
+    if (clear !== 0) this.clear(folio, clear);
+    if (set !== 0) this.set(folio, set);
+    if (listed) this.lruAdd(folio, order);
+  }
+
+  /** Last folio of a list: the one that was there longest; 0 if it is empty. */
+  lruTail(node: number, list: number): Ref {
+    return this.core.pointer(this.core.lruvec(node), LRUVEC_LISTS + list * 16 + 8);
+  }
+
+  /** The one before it, towards the head. */
+  lruPrevious(folio: Ref): Ref {
+    return this.core.pointer(this.core.rest(folio), this.core.layout.lru + 8);
+  }
+
+  lruSize(node: number, list: number): number {
+    return this.w.load32(this.core.lruvec(node), LRUVEC_SIZES + list * 4);
+  }
+
+  /**
+   * page_folio of a page that is held: the folio it belongs to, 0 where it is no
+   * folio. Struct page cannot tell a bare page from a folio of one page, so
+   * `today` answers with the page itself, as its kernel does.
+   */
+  ofPage(pfn: number): Ref {
+    const lo = this.core.design.ownerWord(pfn);
+    return this.core.design.folioOfOwner(lo, this.w.hi);
+  }
+
+  isAnon(folio: Ref): boolean {
+    return (this.mappingBits(folio) & 1) !== 0;
+  }
+
+  /** folio_test_ksm */
+  isKsm(folio: Ref): boolean {
+    return this.mappingBits(folio) === 3;
+  }
+
+  /** The type an anonymous folio has. */
+  static readonly ANON: PageType = T_ANON;
+}

@@ -1,0 +1,307 @@
+/**
+ * fork: a child with the same VMAs and the same pages, private ones to be copied
+ * when either side writes; and the end of a process.
+ *
+ * Source: kernel/fork.c (dup_mmap), mm/memory.c (copy_page_range,
+ * copy_present_page), mm/huge_memory.c (copy_huge_pmd) of 6.18. A page that may
+ * be pinned is copied for the child at once, so that the parent keeps the one
+ * that the device knows.
+ */
+import type { Ref } from "../../units.js";
+import {
+  MM_MEMCG,
+  MM_MMAP_BASE,
+  MM_MMAP_LOCK,
+  MM_MM_COUNT,
+  MM_MM_ID,
+  MM_MM_USERS,
+  MM_PGD,
+  MM_RSS_ANON,
+  MM_RSS_SWAP,
+  MM_TOTAL_VM,
+} from "../layout/generated/offsets.js";
+import { PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { T_ANON } from "../design/word/axis-types.js";
+import type { Base } from "./base.js";
+import {
+  PMD_ORDER,
+  PMD_PAGES,
+  TASK_PAGES,
+  VM_DONTCOPY,
+  VM_HUGETLB,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_WIPEONFORK,
+  VM_LOCKED,
+} from "./constants.js";
+import { S_MM_IDS } from "./core.js";
+import {
+  isMigration,
+  isSwap,
+  PMD_HUGE,
+  pteHigh,
+  pteLow,
+  ptePfn,
+  PTE_DIRTY,
+  PTE_NX_HI,
+  PTE_SPECIAL,
+  PTE_THERE,
+  PTE_WRITE,
+  SWP_EXCLUSIVE,
+  SWP_MIGRATION_READ,
+  swapHigh,
+  swapOffset,
+} from "./entry.js";
+import { downWrite, upWrite } from "./locks.js";
+import type { Mappings } from "./mmap.js";
+import { O_MM } from "./objects.js";
+import { pmdAt, pteAt } from "./page-tables.js";
+
+const NONE = 0 as Ref;
+/** Below 8 TiB less a page: simplified TASK_SIZE. */
+const MMAP_BASE = TASK_PAGES - 1;
+
+export class Forks {
+  readonly base: Base;
+  readonly mappings: Mappings;
+
+  constructor(base: Base, mappings: Mappings) {
+    this.base = base;
+    this.mappings = mappings;
+  }
+
+  /** mm_alloc: an empty address space; 0 without memory. */
+  create(memcg: Ref): Ref {
+    const { core, w, tables } = this.base;
+    const mm = core.newObject(O_MM);
+    if (mm === NONE) return mm;
+    const pgd = tables.alloc(mm);
+    if (pgd === NONE) {
+      core.freeObject(O_MM, mm);
+      return NONE;
+    }
+    core.setPointer(mm, MM_PGD, pgd);
+    w.store32(mm, MM_MM_COUNT, 1);
+    w.store32(mm, MM_MM_USERS, 1);
+    w.store32(mm, MM_MEMCG, memcg);
+    w.store32(mm, MM_MM_ID, w.add32(core.state, S_MM_IDS, 1));
+    w.store64(mm, MM_MMAP_BASE, MMAP_BASE << 12, MMAP_BASE >>> 20);
+    return mm;
+  }
+
+  /** dup_mm: the child's address space; 0 without memory, with nothing left behind. */
+  fork(parent: Ref): Ref {
+    const { w, vmas } = this.base;
+    const child = this.create(w.load32(parent, MM_MEMCG) as Ref);
+    if (child === NONE) return NONE;
+    downWrite(w, parent, MM_MMAP_LOCK);
+    let ok = true;
+    for (let vma = vmas.tree.first(parent); ok && vma !== NONE; vma = vmas.tree.next(vma))
+      ok = this.#copyVma(child, vma);
+    upWrite(w, parent, MM_MMAP_LOCK);
+    if (ok) return child;
+    this.exit(child);
+    return NONE;
+  }
+
+  #copyVma(child: Ref, vma: Ref): boolean {
+    const { vmas, anonVmas, w } = this.base;
+    const flags = vmas.flags(vma);
+    if ((flags & VM_DONTCOPY) !== 0) return true;
+    const start = vmas.tree.start(vma);
+    const end = vmas.tree.end(vma);
+    const copy = vmas.duplicate(child, vma, start, end, vmas.pgoff(vma));
+    if (copy === NONE) return false;
+    w.add32(child, MM_TOTAL_VM, end - start);
+    vmas.setFlags(copy, flags & ~VM_LOCKED);
+    // A wiped VMA starts empty, its pages come when they are touched.
+    if ((flags & VM_WIPEONFORK) !== 0) return true;
+    if (anonVmas.fork(copy, vma) !== 0) return false;
+    const needs = anonVmas.of(vma) !== NONE || (flags & (VM_PFNMAP | VM_MIXEDMAP)) !== 0;
+    // Shared file pages fault in again; copying entries would only cost.
+    if (!needs && (flags & VM_HUGETLB) === 0) return true;
+    if ((flags & VM_HUGETLB) !== 0 && (flags & VM_SHARED) !== 0) return true;
+    return this.#copyRange(child, copy, vma, start, end);
+  }
+
+  /** copy_page_range */
+  #copyRange(child: Ref, copy: Ref, vma: Ref, start: number, end: number): boolean {
+    const { w, tables, vmas } = this.base;
+    const parent = vmas.mm(vma);
+    for (let vpn = start; vpn < end;) {
+      const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
+      const pmds = tables.pmdTable(parent, vpn);
+      if (pmds === NONE) {
+        vpn = vpn - (vpn % (PMD_PAGES * PMD_PAGES)) + PMD_PAGES * PMD_PAGES;
+        continue;
+      }
+      const lo = w.load64(pmds, pmdAt(vpn));
+      if ((lo | w.hi) !== 0) {
+        const huge = (lo & PMD_HUGE) !== 0 || (lo & PTE_THERE) === 0;
+        if (huge && !this.#copyHuge(child, copy, vma, pmds, vpn)) return false;
+        const table = tables.below(pmds, pmdAt(vpn));
+        if (table !== NONE && !this.#copyTable(child, copy, vma, table, vpn, next)) return false;
+      }
+      vpn = next;
+    }
+    return true;
+  }
+
+  /** copy_huge_pmd. True also where the parent's entry had to be split: then its table is copied next. */
+  #copyHuge(child: Ref, copy: Ref, vma: Ref, pmds: Ref, vpn: number): boolean {
+    const { w, tables, folios, core, counts, vmas, zap } = this.base;
+    const off = pmdAt(vpn);
+    const lo = w.load64(pmds, off);
+    const hi = w.hi;
+    const there = (lo & PTE_THERE) !== 0;
+    const pfn = there ? ptePfn(lo & ~PMD_HUGE, hi) : swapOffset(lo, hi);
+    const zero = core.isHugeZero(pfn);
+    const folio = zero ? NONE : folios.ofPage(pfn);
+    const hugetlb = (vmas.flags(vma) & VM_HUGETLB) !== 0;
+    // A file's huge page faults in again.
+    if (!zero && !folios.isAnon(folio)) return true;
+    if (!zero && there && core.design.isExclusive(pfn) && folios.maybePinned(folio, PMD_ORDER)) {
+      if (hugetlb) return true;
+      zap.splitPmd(vmas.mm(vma), counts.mmId(vma), pmds, vpn);
+      return true;
+    }
+    const table = hugetlb ? NONE : tables.alloc(child);
+    const target = tables.ensurePmd(child, vpn);
+    if ((!hugetlb && table === NONE) || target === NONE) {
+      if (table !== NONE) tables.free(child, table);
+      return false;
+    }
+    if (there && !zero) {
+      folios.get(folio);
+      core.design.setExclusive(pfn, false);
+      counts.addPmd(folio, counts.mmId(copy));
+    }
+    if (!zero && !hugetlb) w.add32(child, MM_RSS_ANON, PMD_PAGES);
+    const shared = there ? lo & ~PTE_WRITE : lo;
+    const high = there ? hi : swapHigh(SWP_MIGRATION_READ, pfn);
+    w.store64(pmds, off, shared, high);
+    const desc = tables.lock(target);
+    if (table !== NONE) tables.deposit(desc, table);
+    w.store64(target, off, shared & ~PTE_DIRTY, high);
+    tables.unlock(desc);
+    return true;
+  }
+
+  #copyTable(child: Ref, copy: Ref, vma: Ref, from: Ref, start: number, end: number): boolean {
+    const { w, tables, vmas, counts } = this.base;
+    let table = NONE;
+    const shared = (vmas.flags(vma) & VM_SHARED) !== 0;
+    const mmId = counts.mmId(copy);
+    const source = tables.lock(from);
+    for (let vpn = start; vpn < end; vpn++) {
+      const off = pteAt(vpn);
+      const lo = w.load64(from, off);
+      const hi = w.hi;
+      if ((lo | hi) === 0) continue;
+      if (table === NONE) {
+        tables.unlock(source);
+        table = tables.ensurePte(child, vpn);
+        if (table === NONE) return false;
+        tables.lock(from);
+        vpn--;
+        continue;
+      }
+      if ((lo & PTE_THERE) === 0) this.#copyAbsent(child, from, table, off, lo, hi);
+      else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId)) {
+        tables.unlock(source);
+        return false;
+      }
+    }
+    tables.unlock(source);
+    return true;
+  }
+
+  /** copy_nonpresent_pte */
+  #copyAbsent(child: Ref, from: Ref, to: Ref, off: number, lo: number, hi: number): void {
+    const { w, swap, folios, zap } = this.base;
+    let low = lo;
+    let high = hi;
+    if (isSwap(lo, hi)) {
+      swap.duplicate(swapOffset(lo, hi));
+      w.add32(child, MM_RSS_SWAP, 1);
+      low = lo & ~SWP_EXCLUSIVE;
+    } else if (isMigration(lo, hi)) {
+      const folio = folios.ofPage(swapOffset(lo, hi));
+      if (folio !== NONE) w.add32(child, zap.rssOf(folio), 1);
+      high = swapHigh(SWP_MIGRATION_READ, swapOffset(lo, hi));
+    }
+    if (low !== lo || high !== hi) w.store64(from, off, low, high);
+    w.store64(to, off, low, high);
+  }
+
+  /** copy_present_ptes */
+  #copyPresent(
+    child: Ref,
+    copy: Ref,
+    from: Ref,
+    to: Ref,
+    vpn: number,
+    lo: number,
+    hi: number,
+    shared: boolean,
+    mmId: number,
+  ): boolean {
+    const { w, folios, core, counts, zap } = this.base;
+    const off = pteAt(vpn);
+    const pfn = ptePfn(lo, hi);
+    const folio = (lo & PTE_SPECIAL) !== 0 ? NONE : folios.ofPage(pfn);
+    if (folio !== NONE) {
+      const order = core.design.orderOf(pfn);
+      const anon = folios.isAnon(folio);
+      if (anon && core.design.isExclusive(pfn)) {
+        if (folios.maybePinned(folio, order))
+          return this.#copyPinned(child, copy, to, vpn, pfn, lo, hi);
+        core.design.setExclusive(pfn, false);
+      }
+      folios.get(folio);
+      counts.addPtes(folio, pfn, order, 1, mmId);
+      w.add32(child, zap.rssOf(folio), 1);
+    }
+    // Private and writable: whoever writes next copies.
+    const bits = shared ? lo & ~PTE_DIRTY : lo & ~(PTE_WRITE | PTE_DIRTY);
+    if (!shared && (lo & PTE_WRITE) !== 0) w.store64(from, off, lo & ~PTE_WRITE, hi);
+    w.store64(to, off, folio === NONE ? lo & ~(shared ? 0 : PTE_WRITE) : bits, hi);
+    return true;
+  }
+
+  /** copy_present_page: the child gets a copy now, the parent keeps the pinned page. */
+  #copyPinned(
+    child: Ref,
+    copy: Ref,
+    to: Ref,
+    vpn: number,
+    pfn: number,
+    lo: number,
+    hi: number,
+  ): boolean {
+    const { w, folios, core, rmap } = this.base;
+    const fresh = folios.alloc(0, T_ANON, w.load32(child, MM_MEMCG) as Ref);
+    if (fresh < 0) return false;
+    const folio = core.design.descriptorOf(fresh);
+    core.content.copy(pfn, fresh);
+    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    rmap.newAnon(folio, fresh, 0, copy, vpn, false);
+    folios.lruAdd(folio, 0);
+    w.add32(child, MM_RSS_ANON, 1);
+    const bits = (lo & 0xfff) | PTE_DIRTY;
+    w.store64(to, pteAt(vpn), pteLow(fresh, bits), pteHigh(fresh) | (hi & PTE_NX_HI));
+    return true;
+  }
+
+  /** exit_mmap and mmput: everything that the process mapped goes, then its tables, VMAs, itself. */
+  exit(mm: Ref): void {
+    const { core, w, tables, vmas } = this.base;
+    downWrite(w, mm, MM_MMAP_LOCK);
+    const first = vmas.tree.first(mm);
+    if (first !== NONE) this.mappings.unmapLocked(mm, vmas.tree.start(first), TASK_PAGES);
+    upWrite(w, mm, MM_MMAP_LOCK);
+    tables.free(mm, tables.pgd(mm));
+    core.freeObject(O_MM, mm);
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * hugetlb: a pool of 2 MiB pages set aside, mapped whole or not at all.
+ *
+ * A mapping reserves its pages when it is made, so that a fault finds one; a page
+ * without a reservation may be refused, which is SIGBUS. The pool keeps blocks
+ * that belong to nobody; the folio's descriptor is made when a page is taken
+ * (invented: no proposal says what a pooled page's descriptor is).
+ *
+ * Source: mm/hugetlb.c of 6.18 (hugetlb_no_page, hugetlb_wp,
+ * hugetlb_acct_memory). Simplified: one size, one pool, reservations are a count
+ * per mapping, given back when the mapping goes.
+ */
+import type { Ref } from "../../units.js";
+import { PG_DIRTY, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { T_ANON, T_FILE, type PageType } from "../design/word/axis-types.js";
+import { MIGRATE_MOVABLE } from "../pages/zones.js";
+import type { Base } from "./base.js";
+import {
+  ENOMEM,
+  FAULT_OOM,
+  FAULT_SIGBUS,
+  PMD_ORDER,
+  PMD_PAGES,
+  VM_SHARED,
+  VM_WRITE,
+} from "./constants.js";
+import { S_HUGETLB_FREE, S_HUGETLB_LOCK, S_HUGETLB_RESERVED, S_HUGETLB_TOTAL } from "./core.js";
+import {
+  PMD_HUGE,
+  pteHigh,
+  pteLow,
+  ptePfn,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_THERE,
+  PTE_WRITE,
+} from "./entry.js";
+import { spinLock, spinUnlock } from "./locks.js";
+import { pmdAt } from "./page-tables.js";
+import { pteNx, pteRights } from "./protection.js";
+
+const NONE = 0 as Ref;
+
+export class Hugetlb {
+  readonly base: Base;
+  /** Words of the pool's stack of free blocks, and how many it has room for. */
+  readonly #stack: Ref;
+  readonly #room: number;
+
+  constructor(base: Base, stack: Ref, room: number) {
+    this.base = base;
+    this.#stack = stack;
+    this.#room = room;
+    base.folios.toPool = (pfn) => this.#give(pfn);
+  }
+
+  get total(): number {
+    return this.base.w.load32(this.base.core.state, S_HUGETLB_TOTAL);
+  }
+
+  get free(): number {
+    return this.base.w.load32(this.base.core.state, S_HUGETLB_FREE);
+  }
+
+  /** Pages promised to mappings and not taken yet. */
+  get reserved(): number {
+    return this.base.w.load32(this.base.core.state, S_HUGETLB_RESERVED);
+  }
+
+  /** nr_hugepages: fills the pool as far as there are blocks, or gives free ones back. Pages it has then. */
+  resize(pages: number): number {
+    const { core, w } = this.base;
+    const { allocator } = core.machine;
+    while (this.total < Math.min(pages, this.#room)) {
+      const pfn = allocator.alloc(PMD_ORDER, MIGRATE_MOVABLE);
+      if (pfn < 0) break;
+      w.add32(core.state, S_HUGETLB_TOTAL, 1);
+      this.#give(pfn);
+    }
+    while (this.total > pages && this.free > this.reserved) {
+      allocator.free(this.#take(), PMD_ORDER);
+      w.add32(core.state, S_HUGETLB_TOTAL, -1);
+    }
+    return this.total;
+  }
+
+  #give(pfn: number): void {
+    const { core, w } = this.base;
+    spinLock(w, core.state, S_HUGETLB_LOCK);
+    w.store32(this.#stack, (w.add32(core.state, S_HUGETLB_FREE, 1) - 1) * 4, pfn);
+    spinUnlock(w, core.state, S_HUGETLB_LOCK);
+  }
+
+  #take(): number {
+    const { core, w } = this.base;
+    spinLock(w, core.state, S_HUGETLB_LOCK);
+    const free = this.free;
+    const pfn = free === 0 ? -1 : w.load32(this.#stack, (free - 1) * 4);
+    if (pfn >= 0) w.store32(core.state, S_HUGETLB_FREE, free - 1);
+    spinUnlock(w, core.state, S_HUGETLB_LOCK);
+    return pfn;
+  }
+
+  /** hugetlb_acct_memory: promises `pages` huge pages, or refuses. */
+  reserve(pages: number): number {
+    const { core, w } = this.base;
+    if (this.free - this.reserved < pages) return ENOMEM;
+    w.add32(core.state, S_HUGETLB_RESERVED, pages);
+    return 0;
+  }
+
+  unreserve(pages: number): void {
+    this.base.w.add32(this.base.core.state, S_HUGETLB_RESERVED, -pages);
+  }
+
+  /** A folio of the pool for a fault; below zero if there is none. */
+  allocFolio(type: PageType, promised: boolean): number {
+    const { core, folios } = this.base;
+    if (!promised && this.free - this.reserved <= 0) return ENOMEM;
+    const pfn = this.#take();
+    if (pfn < 0) return ENOMEM;
+    if (!core.machine.adoptFolio(pfn, PMD_ORDER, type)) {
+      this.#give(pfn);
+      return ENOMEM;
+    }
+    if (promised) this.unreserve(1);
+    const folio = core.design.descriptorOf(pfn);
+    core.setPointer(folio, core.layout.memcg, NONE);
+    folios.prepareLarge(folio, PMD_ORDER);
+    core.design.setFolioClass(pfn, 1);
+    folios.set(folio, PG_UPTODATE);
+    return pfn;
+  }
+
+  /** hugetlb_fault */
+  fault(vma: Ref, mm: Ref, vpn: number, write: boolean, unshare: boolean): number {
+    const { w, tables, vmas } = this.base;
+    const pmds = tables.ensurePmd(mm, vpn);
+    if (pmds === NONE) return FAULT_OOM;
+    const first = vpn & -PMD_PAGES;
+    const off = pmdAt(first);
+    const lo = w.load64(pmds, off);
+    const hi = w.hi;
+    if ((lo | hi) === 0) return this.#missing(vma, mm, pmds, first, write);
+    if ((lo & PTE_THERE) === 0) return 0;
+    if ((write || unshare) && (lo & PTE_WRITE) === 0)
+      return this.#writeProtected(vma, mm, pmds, first, lo, hi, unshare);
+    const desc = tables.lock(pmds);
+    w.store64(pmds, off, lo | PTE_ACCESSED | (write ? PTE_DIRTY : 0), hi);
+    tables.unlock(desc);
+    void vmas;
+    return 0;
+  }
+
+  /** hugetlb_no_page: of the file's cache for a shared mapping, of one's own for a private one. */
+  #missing(vma: Ref, mm: Ref, pmds: Ref, first: number, write: boolean): number {
+    const { w, vmas, tables, core, rmap, counts, anonVmas, folios, cache } = this.base;
+    const flags = vmas.flags(vma);
+    const mapping = vmas.mapping(vma);
+    const shared = (flags & VM_SHARED) !== 0;
+    const index = rmap.index(vma, first);
+    let folio = shared ? cache.lookup(mapping, index) : NONE;
+    if (folio !== NONE) folios.get(folio);
+    else {
+      const pfn = this.allocFolio(shared ? T_FILE : T_ANON, true);
+      if (pfn < 0) return FAULT_SIGBUS;
+      folio = core.design.descriptorOf(pfn);
+      if (!shared && anonVmas.of(vma) === NONE && anonVmas.prepare(vma, NONE) !== 0) {
+        folios.put(folio);
+        return FAULT_OOM;
+      }
+      if (shared && cache.add(mapping, index, folio, PMD_ORDER) !== 0) {
+        folios.put(folio);
+        return FAULT_OOM;
+      }
+    }
+    const pfn = core.pfnOf(folio);
+    const desc = tables.lock(pmds);
+    if (shared) counts.addPmd(folio, counts.mmId(vma));
+    else rmap.newAnon(folio, pfn, PMD_ORDER, vma, first, true);
+    let bits = pteRights(flags, false) | PMD_HUGE;
+    if ((write || shared) && (flags & VM_WRITE) !== 0) bits |= PTE_WRITE | PTE_DIRTY;
+    w.store64(pmds, pmdAt(first), pteLow(pfn, bits), pteHigh(pfn) | pteNx(flags));
+    tables.unlock(desc);
+    void mm;
+    return 0;
+  }
+
+  /** hugetlb_wp */
+  #writeProtected(
+    vma: Ref,
+    mm: Ref,
+    pmds: Ref,
+    first: number,
+    lo: number,
+    hi: number,
+    unshare: boolean,
+  ): number {
+    const { w, vmas, tables, core, rmap, counts, anonVmas, folios } = this.base;
+    const off = pmdAt(first);
+    const old = ptePfn(lo & ~PMD_HUGE, hi);
+    const folio = folios.ofPage(old);
+    const flags = vmas.flags(vma);
+    const reuse =
+      (flags & VM_SHARED) !== 0 ||
+      (folios.isAnon(folio) &&
+        (core.design.isExclusive(old) || counts.total(folio, PMD_ORDER) === 1));
+    if (reuse) {
+      if (folios.isAnon(folio) && !core.design.isExclusive(old)) {
+        rmap.moveAnon(folio, vma);
+        core.design.setExclusive(old, true);
+      }
+      const write = unshare ? 0 : PTE_WRITE | PTE_DIRTY;
+      w.store64(pmds, off, lo | write, hi);
+      folios.set(folio, PG_DIRTY);
+      return 0;
+    }
+    if (anonVmas.of(vma) === NONE && anonVmas.prepare(vma, NONE) !== 0) return FAULT_OOM;
+    const fresh = this.allocFolio(T_ANON, false);
+    if (fresh < 0) return FAULT_SIGBUS;
+    for (let i = 0; i < PMD_PAGES; i++) core.content.copy(old + i, fresh + i);
+    const copy = core.design.descriptorOf(fresh);
+    const desc = tables.lock(pmds);
+    rmap.newAnon(copy, fresh, PMD_ORDER, vma, first, true);
+    const write = unshare ? 0 : PTE_WRITE | PTE_DIRTY;
+    w.store64(
+      pmds,
+      off,
+      pteLow(fresh, pteRights(flags, false) | PMD_HUGE | write),
+      pteHigh(fresh) | pteNx(flags),
+    );
+    counts.removePmd(folio, PMD_ORDER, counts.mmId(vma));
+    tables.unlock(desc);
+    folios.put(folio);
+    void mm;
+    return 0;
+  }
+
+  /** Huge pages of a VMA that are mapped. */
+  mapped(_vma: Ref, mm: Ref, start: number, end: number): number {
+    const { w, tables } = this.base;
+    let n = 0;
+    for (let vpn = start; vpn < end; vpn += PMD_PAGES) {
+      const pmds = tables.pmdTable(mm, vpn);
+      if (pmds !== NONE && (w.load64(pmds, pmdAt(vpn)) & PTE_THERE) !== 0) n++;
+    }
+    return n;
+  }
+
+  /** __unmap_hugepage_range: of whole huge pages. */
+  unmap(vma: Ref, mm: Ref, start: number, end: number): void {
+    const { w, tables, folios, counts } = this.base;
+    const mmId = counts.mmId(vma);
+    for (let vpn = start; vpn < end; vpn += PMD_PAGES) {
+      const pmds = tables.pmdTable(mm, vpn);
+      if (pmds === NONE) continue;
+      const desc = tables.lock(pmds);
+      const lo = w.load64(pmds, pmdAt(vpn));
+      const hi = w.hi;
+      w.store64(pmds, pmdAt(vpn), 0, 0);
+      tables.unlock(desc);
+      if ((lo & PTE_THERE) === 0) continue;
+      const folio = folios.ofPage(ptePfn(lo & ~PMD_HUGE, hi));
+      if ((lo & PTE_DIRTY) !== 0) folios.set(folio, PG_DIRTY);
+      counts.removePmd(folio, PMD_ORDER, mmId);
+      folios.put(folio);
+    }
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * mmap, munmap, mprotect: VMAs made, cut and changed, with the kernel's order of
+ * checks.
+ *
+ * Source: mm/mmap.c, mm/vma.c, mm/mprotect.c of 6.18 (do_mmap, do_vmi_munmap,
+ * mprotect_fixup, change_pte_range). Simplified: no rlimits, no overcommit
+ * accounting; an address that the caller leaves open is found top-down below a
+ * fixed mmap_base, without randomisation.
+ */
+import type { Ref } from "../../units.js";
+import { MM_MMAP_BASE, MM_MMAP_LOCK, MM_TOTAL_VM } from "../layout/generated/offsets.js";
+import type { Base } from "./base.js";
+import {
+  EACCES,
+  EEXIST,
+  EINVAL,
+  ENOMEM,
+  EPERM,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAX_MAP_COUNT,
+  MIN_MAP_PAGE,
+  PMD_PAGES,
+  TASK_PAGES,
+  VM_HUGETLB,
+  VM_LOCKED,
+  VM_MAYEXEC,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_NORESERVE,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_WRITE,
+} from "./constants.js";
+import {
+  PMD_HUGE,
+  pteLow,
+  ptePfn,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_NX_HI,
+  PTE_PRESENT,
+  PTE_PROTNONE,
+  PTE_SPECIAL,
+  PTE_THERE,
+  PTE_USER,
+  PTE_WRITE,
+  pteHigh,
+} from "./entry.js";
+import { KIND_HUGETLB, KIND_TMPFS, type Files } from "./files.js";
+import type { Hugetlb } from "./hugetlb.js";
+import { downWrite, upWrite } from "./locks.js";
+import { pmdAt, pteAt } from "./page-tables.js";
+import { pteNx, pteRights } from "./protection.js";
+
+const NONE = 0 as Ref;
+/** MAP_TYPE */
+const MAP_TYPE = 15;
+/** Rights of an entry that mprotect replaces. */
+const RIGHTS = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_PROTNONE;
+
+/** What mmap is asked for; addresses and lengths in bytes. */
+export interface MmapRequest {
+  /** Wanted address; 0 leaves it open. */
+  readonly addr?: number;
+  readonly length: number;
+  /** PROT_ bits. */
+  readonly prot: number;
+  /** MAP_ bits. */
+  readonly flags: number;
+  /** struct file; 0 for none. */
+  readonly file?: Ref;
+  /** Offset in the file, bytes. */
+  readonly offset?: number;
+}
+
+export class Mappings {
+  readonly base: Base;
+  readonly files: Files;
+  readonly hugetlb: Hugetlb;
+
+  constructor(base: Base, files: Files, hugetlb: Hugetlb) {
+    this.base = base;
+    this.files = files;
+    this.hugetlb = hugetlb;
+  }
+
+  /** mmap: first page of the mapping, or an errno with nothing changed (but what MAP_FIXED replaced). */
+  map(mm: Ref, request: MmapRequest): number {
+    downWrite(this.base.w, mm, MM_MMAP_LOCK);
+    const page = this.#map(mm, request);
+    upWrite(this.base.w, mm, MM_MMAP_LOCK);
+    return page;
+  }
+
+  #map(mm: Ref, r: MmapRequest): number {
+    const { vmas } = this.base;
+    const { tree } = vmas;
+    const addr = r.addr ?? 0;
+    const offset = r.offset ?? 0;
+    if (offset % 4096 !== 0) return EINVAL;
+    if (r.length === 0) return EINVAL;
+    const hugetlb = (r.flags & MAP_HUGETLB) !== 0 && (r.flags & MAP_ANONYMOUS) !== 0;
+    let pages = Math.ceil(r.length / 4096);
+    if (hugetlb) pages = Math.ceil(pages / PMD_PAGES) * PMD_PAGES;
+    if (pages > TASK_PAGES) return ENOMEM;
+    if (tree.count(mm) > MAX_MAP_COUNT) return ENOMEM;
+    const fixed = (r.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
+    // Anonymous memory in whole PMDs is placed so that huge pages fit (thp_get_unmapped_area).
+    const anonymous = (r.flags & MAP_ANONYMOUS) !== 0;
+    const align = hugetlb || (anonymous && pages % PMD_PAGES === 0) ? PMD_PAGES : 1;
+    const start = this.#place(mm, addr, pages, fixed, hugetlb, align);
+    if (start < 0) return start;
+    if ((r.flags & MAP_FIXED_NOREPLACE) !== 0) {
+      const there = tree.find(mm, start);
+      if (there !== NONE && tree.start(there) < start + pages) return EEXIST;
+    }
+    const file = (r.flags & MAP_ANONYMOUS) !== 0 ? NONE : (r.file ?? NONE);
+    const flags = this.#flags(r, file, hugetlb);
+    if (flags < 0 && flags > -4096) return flags;
+    return this.#region(mm, start, pages, flags, file, hugetlb, offset / 4096);
+  }
+
+  /** Flags of the VMA to be, or an errno for a kind that is none. */
+  #flags(r: MmapRequest, file: Ref, hugetlb: boolean): number {
+    const type = r.flags & MAP_TYPE;
+    let flags = (r.prot & 7) | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+    if ((r.flags & MAP_LOCKED) !== 0) flags |= VM_LOCKED;
+    if ((r.flags & MAP_NORESERVE) !== 0) flags |= VM_NORESERVE;
+    if (hugetlb) flags |= VM_HUGETLB;
+    if (file === NONE && (r.flags & MAP_ANONYMOUS) === 0) return -9;
+    if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
+      if (type === MAP_SHARED_VALIDATE && file === NONE) return EINVAL;
+      return flags | VM_SHARED | VM_MAYSHARE;
+    }
+    return type === MAP_PRIVATE ? flags : EINVAL;
+  }
+
+  /** get_unmapped_area */
+  #place(
+    mm: Ref,
+    addr: number,
+    pages: number,
+    fixed: boolean,
+    hugetlb: boolean,
+    align: number,
+  ): number {
+    if (fixed) {
+      if (addr % 4096 !== 0) return EINVAL;
+      const start = addr / 4096;
+      if (start + pages > TASK_PAGES) return ENOMEM;
+      if (hugetlb && start % PMD_PAGES !== 0) return EINVAL;
+      return start < MIN_MAP_PAGE ? EPERM : start;
+    }
+    if (addr !== 0) {
+      const start = Math.max(MIN_MAP_PAGE, Math.ceil(addr / 4096));
+      if (hugetlb && start % PMD_PAGES !== 0) return this.findGap(mm, pages, align);
+      if (start + pages <= TASK_PAGES && this.isFree(mm, start, pages)) return start;
+    }
+    return this.findGap(mm, pages, align);
+  }
+
+  /** Whether no VMA has any of these pages. */
+  isFree(mm: Ref, start: number, pages: number): boolean {
+    const { tree } = this.base.vmas;
+    const vma = tree.find(mm, start);
+    return vma === NONE || tree.start(vma) >= start + pages;
+  }
+
+  /** vm_unmapped_area, top-down: first page of the highest gap that fits, or ENOMEM. */
+  findGap(mm: Ref, pages: number, align = 1): number {
+    const { w, vmas } = this.base;
+    const { tree } = vmas;
+    let end = (w.load64(mm, MM_MMAP_BASE) >>> 12) | (w.hi << 20);
+    let vma = tree.before(mm, end);
+    for (;;) {
+      const floor = vma === NONE ? MIN_MAP_PAGE : Math.min(tree.end(vma), end);
+      const start = Math.floor((end - pages) / align) * align;
+      if (start >= floor) return start;
+      if (vma === NONE) return ENOMEM;
+      end = tree.start(vma);
+      vma = tree.prev(vma);
+    }
+  }
+
+  /** mmap_region */
+  #region(
+    mm: Ref,
+    start: number,
+    pages: number,
+    flags: number,
+    file: Ref,
+    hugetlb: boolean,
+    fileOffset: number,
+  ): number {
+    const { w, vmas } = this.base;
+    const error = this.unmapLocked(mm, start, start + pages);
+    if (error !== 0) return error;
+    if (hugetlb) {
+      const refused = (flags & VM_NORESERVE) === 0 ? this.hugetlb.reserve(pages / PMD_PAGES) : 0;
+      if (refused !== 0) return refused;
+    }
+    let opened = file;
+    let pgoff = file === NONE ? start : fileOffset;
+    if (file === NONE && (flags & VM_SHARED) !== 0) {
+      // Shared anonymous memory is a file of its own that nobody else can open.
+      opened = this.#ownFile(pages, hugetlb);
+      if (opened === NONE) return ENOMEM;
+      pgoff = 0;
+    }
+    const vma = vmas.create(mm, { start, end: start + pages, flags, pgoff, file: opened });
+    if (opened !== file) vmas.putFile(opened);
+    if (vma === NONE) return ENOMEM;
+    w.add32(mm, MM_TOTAL_VM, pages);
+    vmas.merge(mm, vma);
+    return start;
+  }
+
+  #ownFile(pages: number, hugetlb: boolean): Ref {
+    const inode = this.files.create(hugetlb ? KIND_HUGETLB : KIND_TMPFS, pages * 4096);
+    if (inode === NONE) return NONE;
+    const file = this.files.open(inode);
+    // The open file holds it from here on, or nobody does.
+    this.files.iput(inode);
+    return file;
+  }
+
+  /** munmap of bytes: 0 or an errno. */
+  unmap(mm: Ref, addr: number, length: number): number {
+    if (addr % 4096 !== 0 || length === 0) return EINVAL;
+    const start = addr / 4096;
+    const pages = Math.ceil(length / 4096);
+    if (start + pages > TASK_PAGES) return EINVAL;
+    downWrite(this.base.w, mm, MM_MMAP_LOCK);
+    const error = this.unmapLocked(mm, start, start + pages);
+    upWrite(this.base.w, mm, MM_MMAP_LOCK);
+    return error;
+  }
+
+  /** do_vmi_munmap, with the process locked: pages `start` … `end` belong to no VMA afterwards. */
+  unmapLocked(mm: Ref, start: number, end: number): number {
+    const { w, vmas } = this.base;
+    const { tree } = vmas;
+    let vma = tree.find(mm, start);
+    if (vma === NONE || tree.start(vma) >= end) return 0;
+    const error = vmas.isolate(mm, start, end);
+    if (error !== 0) return error;
+    vma = tree.find(mm, start);
+    const prev = tree.prev(vma);
+    let next = vma;
+    // All is unmapped before any VMA goes: they hold the anon_vmas of what is freed.
+    for (; next !== NONE && tree.start(next) < end; next = tree.next(next)) this.zapVma(mm, next);
+    const floor = prev === NONE ? 0 : tree.end(prev);
+    const ceiling = next === NONE ? TASK_PAGES + 1 : tree.start(next);
+    const first = tree.start(vma);
+    const last = Math.min(end, next === NONE ? end : ceiling);
+    while (vma !== next) {
+      const following = tree.next(vma);
+      w.add32(mm, MM_TOTAL_VM, tree.start(vma) - tree.end(vma));
+      vmas.remove(mm, vma);
+      vma = following;
+    }
+    this.base.tables.freeRange(mm, first, last, floor, ceiling);
+    return 0;
+  }
+
+  /** Everything a VMA maps goes. */
+  zapVma(mm: Ref, vma: Ref): void {
+    const { vmas, zap, counts } = this.base;
+    const start = vmas.tree.start(vma);
+    const end = vmas.tree.end(vma);
+    const flags = vmas.flags(vma);
+    if ((flags & VM_HUGETLB) === 0) {
+      zap.range(vma, mm, counts.mmId(vma), start, end);
+      return;
+    }
+    const used = this.hugetlb.mapped(vma, mm, start, end);
+    this.hugetlb.unmap(vma, mm, start, end);
+    // Promises that no fault has taken up are given back.
+    if ((flags & VM_SHARED) === 0 && (flags & VM_NORESERVE) === 0)
+      this.hugetlb.unreserve((end - start) / PMD_PAGES - used);
+  }
+
+  /** mprotect of bytes: 0 or an errno; VMAs before the one that refused are changed. */
+  protect(mm: Ref, addr: number, length: number, prot: number): number {
+    if (addr % 4096 !== 0) return EINVAL;
+    if (length === 0) return 0;
+    const start = addr / 4096;
+    const end = start + Math.ceil(length / 4096);
+    if (end > TASK_PAGES) return ENOMEM;
+    if ((prot & ~15) !== 0) return EINVAL;
+    const { w, vmas } = this.base;
+    downWrite(w, mm, MM_MMAP_LOCK);
+    let error = 0;
+    let vma = vmas.tree.find(mm, start);
+    if (vma === NONE || vmas.tree.start(vma) > start) error = ENOMEM;
+    for (let at = start; error === 0 && at < end;) {
+      const to = Math.min(end, vmas.tree.end(vma));
+      const flags = (vmas.flags(vma) & ~7) | (prot & 7);
+      // The newly wanted rights must be among those that may be.
+      if ((flags & ~(flags >> 4) & 7) !== 0) error = EACCES;
+      else error = this.#protectOne(mm, vma, at, to, flags);
+      at = to;
+      if (error !== 0 || at >= end) break;
+      vma = vmas.tree.find(mm, at);
+      if (vma === NONE || vmas.tree.start(vma) !== at) error = ENOMEM;
+    }
+    upWrite(w, mm, MM_MMAP_LOCK);
+    return error;
+  }
+
+  /** mprotect_fixup: a part of one VMA. */
+  #protectOne(mm: Ref, vma: Ref, start: number, end: number, flags: number): number {
+    const { vmas } = this.base;
+    if (vmas.flags(vma) === flags) return 0;
+    const error = vmas.isolate(mm, start, end);
+    if (error !== 0) return error;
+    const part = vmas.tree.find(mm, start);
+    vmas.setFlags(part, flags);
+    this.changeProtection(mm, part, start, end);
+    vmas.merge(mm, part);
+    return 0;
+  }
+
+  /** change_protection: entries get the rights of their VMA's flags. */
+  changeProtection(mm: Ref, vma: Ref, start: number, end: number): void {
+    const { w, tables, vmas, zap, counts } = this.base;
+    const flags = vmas.flags(vma);
+    const rights = pteRights(flags, true);
+    const nx = pteNx(flags);
+    for (let vpn = start; vpn < end;) {
+      const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
+      const pmds = tables.pmdTable(mm, vpn);
+      const lo = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
+      if ((lo & PMD_HUGE) !== 0 && (lo & PTE_THERE) !== 0) {
+        if (next - vpn < PMD_PAGES) {
+          zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
+          continue;
+        }
+        const desc = tables.lock(pmds);
+        this.#change(pmds, pmdAt(vpn), rights, nx, vma, true);
+        tables.unlock(desc);
+      } else if (lo !== 0)
+        this.#changeTable(tables.below(pmds, pmdAt(vpn)), vpn, next, rights, nx, vma);
+      vpn = next;
+    }
+  }
+
+  #changeTable(table: Ref, from: number, to: number, rights: number, nx: number, vma: Ref): void {
+    const { w, tables } = this.base;
+    if (table === NONE) return;
+    const desc = tables.lock(table);
+    for (let vpn = from; vpn < to; vpn++) {
+      const lo = w.load64(table, pteAt(vpn));
+      // What is not present gets its rights when it comes back.
+      if ((lo & PTE_THERE) !== 0) this.#change(table, pteAt(vpn), rights, nx, vma, false);
+    }
+    tables.unlock(desc);
+  }
+
+  /** One entry. It stays writable only where writing needs no fault (can_change_pte_writable). */
+  #change(table: Ref, off: number, rights: number, nx: number, vma: Ref, huge: boolean): void {
+    const { w, vmas, core } = this.base;
+    const lo = w.load64(table, off);
+    const hi = w.hi;
+    const flags = vmas.flags(vma);
+    const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
+    let write = 0;
+    if ((flags & VM_WRITE) !== 0 && (rights & PTE_PRESENT) !== 0) {
+      const special = (lo & PTE_SPECIAL) !== 0 || core.isHugeZero(pfn);
+      const folio = special ? NONE : this.base.folios.ofPage(pfn);
+      if ((flags & VM_SHARED) !== 0) write = this.#sharedWritable(vma, lo);
+      else if (folio !== NONE && this.base.folios.isAnon(folio) && core.design.isExclusive(pfn))
+        write = PTE_WRITE;
+    }
+    const kept = lo & (PTE_ACCESSED | PTE_DIRTY | PTE_SPECIAL | (huge ? PMD_HUGE : 0));
+    w.store64(
+      table,
+      off,
+      pteLow(pfn, kept | (rights & RIGHTS) | write),
+      pteHigh(pfn) | nx | (hi & ~PTE_NX_HI & 0x7ff00000),
+    );
+  }
+
+  /** A shared page stays writable if its file does not want to hear of the write, or has heard. */
+  #sharedWritable(vma: Ref, lo: number): number {
+    const { vmas } = this.base;
+    const file = vmas.file(vma);
+    if (file === NONE || (vmas.flags(vma) & VM_PFNMAP) !== 0) return PTE_WRITE;
+    const inode = this.files.inodeOf(vmas.mapping(vma));
+    return this.files.kind(inode) !== 0 || (lo & PTE_DIRTY) !== 0 ? PTE_WRITE : 0;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The kernel's own objects: caches of processes, VMAs, reverse-map nodes, files
+ * and what else page descriptors hang together by.
+ *
+ * They are slab objects in every design alike; only what describes their slabs
+ * differs. Sizes are those of 6.18 (memdesc-facts §5 and its BTF).
+ */
+import { STRUCTS } from "../layout/generated/tables.js";
+import type { CacheSpec } from "../design/word/axis.js";
+
+const spec = (name: string, struct: keyof typeof STRUCTS, size?: number): CacheSpec => {
+  const { fidelity, source } = STRUCTS[struct];
+  return { name, size: size ?? STRUCTS[struct].size, fidelity, source };
+};
+
+/** In this order behind the caches of a design's descriptors. */
+export const OBJECTS: readonly CacheSpec[] = [
+  spec("mm_struct", "MM"),
+  spec("vm_area_struct", "VMA"),
+  spec("anon_vma", "ANON_VMA"),
+  spec("anon_vma_chain", "AVC"),
+  spec("inode", "INODE"),
+  spec("radix_tree_node", "XA_NODE"),
+  spec("filp", "FILE"),
+  spec("mem_cgroup", "MEMCG"),
+  spec("vm_struct", "VM_STRUCT"),
+  spec("vmap_area", "VMAP_AREA"),
+  spec("scamem", "SCAMEM"),
+];
+
+export const O_MM = 0;
+export const O_VMA = 1;
+export const O_ANON_VMA = 2;
+export const O_AVC = 3;
+export const O_INODE = 4;
+export const O_XA_NODE = 5;
+export const O_FILE = 6;
+export const O_MEMCG = 7;
+export const O_VM_STRUCT = 8;
+export const O_VMAP_AREA = 9;
+export const O_SCAMEM = 10;

@@ -1,0 +1,110 @@
+/**
+ * Reverse map: a page becomes anonymous or stops being mapped, and from a folio
+ * to the page-table entries that map it.
+ *
+ * Source: mm/rmap.c, mm/internal.h of 6.18 (__folio_set_anon,
+ * folio_move_anon_rmap, rmap_walk).
+ */
+import type { Ref } from "../../units.js";
+import {
+  ADDRESS_SPACE_I_MMAP,
+  ADDRESS_SPACE_I_MMAP_RWSEM,
+  ANON_VMA_RWSEM,
+  VMA_SHARED_NEXT,
+  VMA_VM_MM,
+  VMA_VM_PGOFF,
+} from "../layout/generated/offsets.js";
+import { MAPPING_ANON } from "../design/word/axis-flags.js";
+import type { Words } from "../words/words.js";
+import type { AnonVmas } from "./anon-vma.js";
+import type { Core } from "./core.js";
+import type { Folios } from "./folios.js";
+import { downRead, upRead } from "./locks.js";
+import type { MapCounts } from "./map-counts.js";
+import type { PageTables } from "./page-tables.js";
+import type { VmaTree } from "./vma-tree.js";
+
+const NONE = 0 as Ref;
+
+export class Rmap {
+  readonly core: Core;
+  readonly w: Words;
+  readonly folios: Folios;
+  readonly counts: MapCounts;
+  readonly anonVmas: AnonVmas;
+  readonly tables: PageTables;
+  readonly vmas: VmaTree;
+
+  constructor(
+    core: Core,
+    folios: Folios,
+    counts: MapCounts,
+    anonVmas: AnonVmas,
+    tables: PageTables,
+    vmas: VmaTree,
+  ) {
+    this.core = core;
+    this.w = core.w;
+    this.folios = folios;
+    this.counts = counts;
+    this.anonVmas = anonVmas;
+    this.tables = tables;
+    this.vmas = vmas;
+  }
+
+  /** linear_page_index: where in its mapping page `vpn` of a VMA is. */
+  index(vma: Ref, vpn: number): number {
+    return this.w.load32(vma, VMA_VM_PGOFF) + vpn - this.vmas.start(vma);
+  }
+
+  /** folio_add_new_anon_rmap: a fresh folio, mapped by one process only. */
+  newAnon(folio: Ref, pfn: number, order: number, vma: Ref, vpn: number, pmd: boolean): void {
+    const { folios, counts, core } = this;
+    folios.setMapping(folio, this.anonVmas.of(vma), MAPPING_ANON);
+    folios.setIndex(folio, this.index(vma, vpn));
+    const { design } = core;
+    if (order === 0) {
+      this.w.store32(folio, core.layout.mapcount, 0);
+      design.setExclusive(pfn, true);
+      return;
+    }
+    if (pmd) {
+      counts.addPmd(folio, counts.mmId(vma));
+      design.setExclusive(pfn, true);
+      return;
+    }
+    counts.addPtes(folio, pfn, order, 1 << order, counts.mmId(vma));
+    for (let i = 0; i < 1 << order; i++) design.setExclusive(pfn + i, true);
+  }
+
+  /** folio_move_anon_rmap: the only one left who maps it takes it over. */
+  moveAnon(folio: Ref, vma: Ref): void {
+    this.folios.setMapping(folio, this.anonVmas.of(vma), MAPPING_ANON);
+  }
+
+  /**
+   * Every place where page `index` of the folio's mapping may be mapped: VMA and
+   * page number. Whether it is, the entry there says. Stops when told to.
+   */
+  walk(folio: Ref, index: number, visit: (vma: Ref, mm: Ref, vpn: number) => boolean): void {
+    const { w, core } = this;
+    const mapping = this.folios.mapping(folio);
+    if (mapping === NONE) return;
+    const at = (vma: Ref): boolean => {
+      const start = this.vmas.start(vma);
+      const vpn = start + index - w.load32(vma, VMA_VM_PGOFF);
+      if (vpn < start || vpn >= this.vmas.end(vma)) return true;
+      return visit(vma, core.pointer(vma, VMA_VM_MM), vpn);
+    };
+    if (this.folios.isAnon(folio)) {
+      downRead(w, mapping, ANON_VMA_RWSEM);
+      this.anonVmas.forEachVma(mapping, at);
+      upRead(w, mapping, ANON_VMA_RWSEM);
+      return;
+    }
+    downRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
+    let vma = core.pointer(mapping, ADDRESS_SPACE_I_MMAP);
+    while (vma !== NONE && at(vma)) vma = core.pointer(vma, VMA_SHARED_NEXT);
+    upRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * Runs a scenario on one machine and writes down what happens: the other side of
+ * {@link ScenarioContext}.
+ *
+ * A step is measured in words (cache lines, objects of descriptor caches, bytes
+ * of slabs), never in time, so two runs of a scenario say the same. The first
+ * thing that goes wrong decides the outcome and ends the scenario; an error that
+ * a scenario catches itself is no such thing, a broken rule or an expectation
+ * that does not hold is one even then.
+ */
+import { MmError, RuleViolation } from "../engine/errors.js";
+import { DesignError, type Design } from "../engine/design/presets.js";
+import type { Machine } from "../engine/machine.js";
+import {
+  OK,
+  RULES_SHOWN,
+  type Entry,
+  type Happening,
+  type Lines,
+  type Outcome,
+  type Remark,
+  type Verdict,
+} from "./record.js";
+import {
+  ScenarioError,
+  type Scenario,
+  type ScenarioContext,
+  type StepOptions,
+  type Value,
+} from "./scenario.js";
+import { holderOf, shown } from "./show.js";
+import { stepRecord, type StepInProgress } from "./step.js";
+import { bootSubject, brokenRules, readingOf, type Subject } from "./subject.js";
+
+/** Entries that one run may have: a timeline that nobody can read is a mistake. */
+const ENTRIES_MAX = 10_000;
+const REPEAT_MAX = 1_000_000;
+
+/** Thrown to leave a scenario once its outcome is known. */
+class ScenarioEnd extends Error {
+  override readonly name = "ScenarioEnd";
+}
+
+/** Where in the scenario's file an error came from, `file:line:column`; null where unknown. */
+export type Locate = (error: unknown) => string | null;
+
+/** Runs the scenario to its end, whatever that is. Never throws. */
+export async function narrate(
+  scenario: Scenario,
+  design: Design,
+  tell: (happening: Happening) => void,
+  locate: Locate = () => null,
+): Promise<Outcome> {
+  let narrator: Narrator;
+  try {
+    narrator = new Narrator(bootSubject(scenario.machine ?? {}, design), tell, locate);
+  } catch (error) {
+    return { ...OK, verdict: "refused", why: messageOf(error) };
+  }
+  try {
+    await scenario.run(narrator);
+    narrator.finish();
+  } catch (error) {
+    narrator.blame(error);
+  }
+  return narrator.outcome;
+}
+
+class Narrator implements ScenarioContext {
+  readonly design: string;
+  readonly machine: Machine;
+  outcome: Outcome = OK;
+  readonly #subject: Subject;
+  readonly #tell: (happening: Happening) => void;
+  readonly #locate: Locate;
+  #open: StepInProgress | null = null;
+  #steps = 0;
+  #entries = 0;
+  #last: string | null = null;
+  #unfinished = false;
+
+  constructor(subject: Subject, tell: (happening: Happening) => void, locate: Locate) {
+    this.#subject = subject;
+    this.machine = subject.machine;
+    this.design = subject.machine.choice.name;
+    this.#tell = tell;
+    this.#locate = locate;
+  }
+
+  step<T>(what: string, does: () => T, options: StepOptions = {}): T {
+    const results: T[] = [];
+    this.#take(what, 1, () => (results[0] = does()), options);
+    return results[0];
+  }
+
+  repeat(
+    what: string,
+    times: number,
+    does: (index: number) => void,
+    options: StepOptions = {},
+  ): void {
+    if (!Number.isInteger(times) || times < 1 || times > REPEAT_MAX) {
+      throw new ScenarioError(`repeat "${what}": times is 1 … 1,000,000, not ${times}`);
+    }
+    this.#take(what, times, does, options);
+  }
+
+  show(title: string, pages: Iterable<number> = []): void {
+    this.#say(shown(this.#subject, title, pages));
+  }
+
+  note(text: string): void {
+    this.#say({ is: "note", text: String(text) });
+  }
+
+  finding(what: string, value: Value): void {
+    this.#say({ is: "finding", what, value });
+  }
+
+  expect(what: string, actual: Value, ...expected: readonly [] | readonly [Value]): void {
+    if (expected.length === 0) {
+      this.#say({ is: "expect", what, holds: actual === true });
+      if (actual !== true) this.#end("no", `expected: ${what}`);
+      return;
+    }
+    const [wanted] = expected;
+    const holds = Object.is(actual, wanted);
+    this.#say({ is: "expect", what, holds, actual, expected: wanted });
+    if (!holds) this.#end("no", `${what}: expected ${text(wanted)}, it is ${text(actual)}`);
+  }
+
+  refused(code: string, does: () => unknown): void {
+    const { got, said } = refusalOf(does);
+    const holds = got === code;
+    this.#say({ is: "refused", expected: code, holds, said });
+    if (!holds) this.#end("no", `expected a refusal with ${code}: ${said}`);
+  }
+
+  /** After `run`: what was done outside of steps is checked too. */
+  finish(): void {
+    if (this.outcome.verdict !== "ok") return;
+    if (this.#unfinished) {
+      const why = "the last step says unfinished, and no step finishes it";
+      throw new ScenarioError(why);
+    }
+    this.#checkRules();
+  }
+
+  /** The outcome of an error that left `run`. The first trouble counts. */
+  blame(error: unknown): void {
+    if (this.outcome.verdict !== "ok") return;
+    if (error instanceof RuleViolation) this.#setBroken([error]);
+    else {
+      const refused = error instanceof MmError || error instanceof DesignError;
+      this.#setOutcome(refused ? "refused" : "failed", messageOf(error), this.#locate(error));
+    }
+  }
+
+  #take(
+    what: string,
+    operations: number,
+    does: (index: number) => unknown,
+    options: StepOptions,
+  ): void {
+    if (this.#open !== null) {
+      throw new ScenarioError(`step "${what}" is inside step "${this.#open.what}"`);
+    }
+    const number = ++this.#steps;
+    this.#last = what;
+    this.#tell({ is: "begun", number, what });
+    const before = readingOf(this.#subject);
+    this.#open = { number, what, operations, before, said: [] };
+    try {
+      this.#close(this.#open, this.#measure(operations, does));
+    } catch (error) {
+      if (this.#open !== null) this.#close(this.#open, null);
+      throw error;
+    }
+    this.#unfinished = options.unfinished === true;
+    if (!this.#unfinished) this.#checkRules();
+  }
+
+  #measure(operations: number, does: (index: number) => unknown): Lines {
+    const sum = { read: 0, written: 0, touched: 0 };
+    for (let i = 0; i < operations; i++) {
+      const lines = this.#subject.words.measure(() => {
+        if (isPromise(does(i))) throw new ScenarioError("a step awaits nothing: await before it");
+      });
+      sum.read += lines.read;
+      sum.written += lines.written;
+      sum.touched += lines.touched;
+    }
+    return sum;
+  }
+
+  #close(open: StepInProgress, lines: Lines | null): void {
+    this.#open = null;
+    this.#write(stepRecord(open, readingOf(this.#subject), lines, this.machine));
+  }
+
+  #say(remark: Remark): void {
+    if (this.#open === null) this.#write(remark);
+    else {
+      this.#countEntry();
+      this.#open.said.push(remark);
+    }
+  }
+
+  #write(entry: Entry): void {
+    this.#countEntry();
+    this.#tell({ is: "entry", entry });
+  }
+
+  #countEntry(): void {
+    if (++this.#entries <= ENTRIES_MAX) return;
+    throw new ScenarioError(
+      `more than ${ENTRIES_MAX} steps and remarks: use repeat for what is done often`,
+    );
+  }
+
+  #checkRules(): void {
+    const broken = brokenRulesOrRing(this.#subject);
+    if (broken.length === 0) return;
+    this.#setBroken(broken);
+    throw new ScenarioEnd();
+  }
+
+  #setBroken(broken: readonly RuleViolation[]): void {
+    const [first] = broken;
+    this.#setOutcome("broken-rule", first.message, null, broken);
+  }
+
+  #end(verdict: Verdict, why: string): never {
+    const here = new ScenarioEnd();
+    this.#setOutcome(verdict, why, this.#locate(here));
+    throw here;
+  }
+
+  #setOutcome(
+    verdict: Verdict,
+    why: string,
+    place: string | null,
+    broken: readonly RuleViolation[] = [],
+  ): void {
+    if (this.outcome.verdict !== "ok") return;
+    this.outcome = {
+      verdict,
+      step: this.#steps === 0 ? null : this.#steps,
+      what: this.#last,
+      why,
+      place,
+      broken: broken.slice(0, RULES_SHOWN).map(({ rule, pfn, message }) => ({
+        rule,
+        pfn,
+        detail: message.slice(message.indexOf(`frame ${pfn}: `) + `frame ${pfn}: `.length),
+        holder: holderOf(this.machine, pfn),
+      })),
+      violations: broken.length,
+    };
+  }
+}
+
+/** A list that never ends makes looking itself throw: that is a broken rule as well. */
+function brokenRulesOrRing(subject: Subject): RuleViolation[] {
+  try {
+    return brokenRules(subject);
+  } catch (error) {
+    if (error instanceof RuleViolation) return [error];
+    throw error;
+  }
+}
+
+/** What the engine answered: the name of the errno, or an empty one for no refusal. */
+function refusalOf(does: () => unknown): { readonly got: string; readonly said: string } {
+  try {
+    const result = does();
+    if (typeof result !== "number" || !Number.isInteger(result) || result >= 0) {
+      return { got: "", said: "it was not refused" };
+    }
+    const { code } = new MmError(-result, "", "");
+    return { got: code, said: code };
+  } catch (error) {
+    if (!(error instanceof MmError)) throw error;
+    return { got: error.code, said: error.message };
+  }
+}
+
+const messageOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return `threw ${text(String(error))}`;
+  const expected = error instanceof MmError || error instanceof DesignError;
+  const named = expected || error instanceof ScenarioError;
+  return named ? error.message : `${error.name}: ${error.message}`;
+};
+
+const text = (value: Value): string =>
+  typeof value === "string" ? JSON.stringify(value) : String(value);
+
+const isPromise = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "then" in value;

@@ -1,0 +1,88 @@
+/**
+ * What a scenario runs on, how it is booted and read: the one file that knows
+ * which class of the engine that is.
+ */
+import { KMEM_CACHE_NR_OBJECTS, PCP_COUNT } from "../engine/layout/generated/offsets.js";
+import type { Design } from "../engine/design/presets.js";
+import type { RuleViolation } from "../engine/errors.js";
+import { Machine } from "../engine/machine.js";
+import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
+import { heldBlocks } from "./held.js";
+import { layOut, type MachineRequest, type Stretch } from "../engine/machine-plan.js";
+import { WatchedWords, type Tally } from "./watched-words.js";
+
+/** A machine under a scenario, with what is needed to measure and check it. */
+export interface Subject {
+  readonly machine: Machine;
+  readonly words: WatchedWords;
+  /** Frames that were given to the allocator at boot. */
+  readonly given: readonly Stretch[];
+  /** Objects of each descriptor cache that came and went since boot. */
+  readonly tallies: readonly Tally[];
+}
+
+/** What is counted before and after a step. */
+export interface Reading {
+  /** Bytes of metadata by kind: reserved, whether in use or not. */
+  readonly metadata: ReadonlyMap<string, number>;
+  readonly freePages: number;
+  /** Objects allocated and freed since boot, by cache. */
+  readonly allocated: readonly number[];
+  readonly freed: readonly number[];
+}
+
+/** Boots the machine that the scenario asks for. Throws DesignError where the design cannot have it. */
+export function bootSubject(asked: MachineRequest, design: Design): Subject {
+  const { config, given, arrays } = layOut(asked, design);
+  let words: WatchedWords | null = null;
+  const machine = Machine.boot(config, design, (size) => (words = new WatchedWords(size)));
+  for (const { start, end } of arrays) machine.reserveRange(start, end);
+  for (const { start, end } of given) machine.giveRange(start, end);
+  return { machine, words: mustHave(words), given, tallies: watchCaches(machine, words) };
+}
+
+function mustHave(words: WatchedWords | null): WatchedWords {
+  if (words === null) throw new Error("the machine booted without asking for words");
+  return words;
+}
+
+function watchCaches(machine: Machine, words: WatchedWords | null): Tally[] {
+  return machine.caches.specs.map((_, cache) =>
+    mustHave(words).watch(machine.caches.cacheRef(cache), KMEM_CACHE_NR_OBJECTS),
+  );
+}
+
+/** Reads the counters. Writes nothing. */
+export function readingOf(subject: Subject): Reading {
+  const { machine, tallies } = subject;
+  const metadata = new Map<string, number>([["page array", machine.pageArrayBytes]]);
+  if (machine.zoneTableBytes > 0) metadata.set("zone table", machine.zoneTableBytes);
+  // Behind the caches of descriptors lie those of other kernel objects: no metadata of pages.
+  for (const cache of machine.caches.usage().slice(0, machine.design.caches.length)) {
+    const kind = `${cache.name} descriptors`;
+    metadata.set(kind, (metadata.get(kind) ?? 0) + cache.slabs * machine.pageSize);
+  }
+  return {
+    metadata,
+    freePages: freePages(machine),
+    allocated: tallies.map((t) => t.up),
+    freed: tallies.map((t) => t.down),
+  };
+}
+
+function freePages(machine: Machine): number {
+  let pages = 0;
+  for (let zone = 0; zone < machine.config.zones.length; zone++) {
+    pages += machine.buddy.freePages(zone);
+    for (let cpu = 0; cpu < machine.config.cpus; cpu++) {
+      pages += machine.w.load32(machine.allocator.pcpRef(zone, cpu), PCP_COUNT);
+    }
+  }
+  return pages;
+}
+
+/** Every rule of the machine that does not hold now. */
+export function brokenRules(subject: Subject): RuleViolation[] {
+  const { machine, given } = subject;
+  return inspectMachine(machine, { given, held: heldBlocks(machine, given) });
+}

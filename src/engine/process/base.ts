@@ -17,6 +17,7 @@ import { PageCache } from "./page-cache.js";
 import { PageTables } from "./page-tables.js";
 import type { Policy } from "./policy.js";
 import { Rmap } from "./rmap.js";
+import type { SpecialPages } from "./special.js";
 import { Swap } from "./swap.js";
 import { Vmas } from "./vmas.js";
 import { Zap } from "./zap.js";
@@ -43,6 +44,8 @@ export class Base {
   readonly swap: Swap;
   readonly cache: PageCache;
   readonly zap: Zap;
+  /** Who answers for pages that are no folios; null: nobody. */
+  special: SpecialPages | null = null;
 
   constructor(machine: Machine, options: BaseOptions) {
     this.core = new Core(machine);

@@ -106,3 +106,6 @@ export const TASK_PAGES = 0x7fffffff;
 export const MIN_MAP_PAGE = 16;
 /** sysctl_max_map_count */
 export const MAX_MAP_COUNT = 65530;
+
+/** mm->flags: some page of it was pinned once. */
+export const MMF_HAS_PINNED = 1 << 28;

@@ -20,8 +20,6 @@ export const S_HUGE_ZERO_PFN = 4;
 export const S_MM_IDS = 8;
 export const S_INODES = 12;
 export const S_ROOT_MEMCG = 16;
-/** First and last mm of the list of all. */
-export const S_MM_FIRST = 20;
 /** Large folios that are mapped in part, waiting to be split: first, last, how many, lock. */
 export const S_DEFERRED_FIRST = 24;
 export const S_DEFERRED_COUNT = 32;

@@ -9,6 +9,7 @@
  */
 import type { Ref } from "../../units.js";
 import {
+  MM_FLAGS,
   MM_MEMCG,
   MM_MMAP_BASE,
   MM_MMAP_LOCK,
@@ -24,6 +25,7 @@ import { PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import {
+  MMF_HAS_PINNED,
   PMD_ORDER,
   PMD_PAGES,
   TASK_PAGES,
@@ -161,7 +163,13 @@ export class Forks {
     const hugetlb = (vmas.flags(vma) & VM_HUGETLB) !== 0;
     // A file's huge page faults in again.
     if (!zero && !folios.isAnon(folio)) return true;
-    if (!zero && there && core.design.isExclusive(pfn) && folios.maybePinned(folio, PMD_ORDER)) {
+    if (
+      !zero &&
+      there &&
+      core.design.isExclusive(pfn) &&
+      this.#pinned(vma) &&
+      folios.maybePinned(folio, PMD_ORDER)
+    ) {
       if (hugetlb) return true;
       zap.splitPmd(vmas.mm(vma), counts.mmId(vma), pmds, vpn);
       return true;
@@ -188,11 +196,18 @@ export class Forks {
     return true;
   }
 
+  /** Whether pages of the parent may be pinned (MMF_HAS_PINNED). */
+  #pinned(vma: Ref): boolean {
+    const { w, vmas } = this.base;
+    return (w.load32(vmas.mm(vma), MM_FLAGS) & MMF_HAS_PINNED) !== 0;
+  }
+
   #copyTable(child: Ref, copy: Ref, vma: Ref, from: Ref, start: number, end: number): boolean {
     const { w, tables, vmas, counts } = this.base;
     let table = NONE;
     const shared = (vmas.flags(vma) & VM_SHARED) !== 0;
     const mmId = counts.mmId(copy);
+    const mayPin = this.#pinned(vma);
     const source = tables.lock(from);
     for (let vpn = start; vpn < end; vpn++) {
       const off = pteAt(vpn);
@@ -208,7 +223,7 @@ export class Forks {
         continue;
       }
       if ((lo & PTE_THERE) === 0) this.#copyAbsent(child, from, table, off, lo, hi);
-      else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId)) {
+      else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
         tables.unlock(source);
         return false;
       }
@@ -246,6 +261,7 @@ export class Forks {
     hi: number,
     shared: boolean,
     mmId: number,
+    mayPin: boolean,
   ): boolean {
     const { w, folios, core, counts, zap } = this.base;
     const off = pteAt(vpn);
@@ -255,7 +271,7 @@ export class Forks {
       const order = core.design.orderOf(pfn);
       const anon = folios.isAnon(folio);
       if (anon && core.design.isExclusive(pfn)) {
-        if (folios.maybePinned(folio, order))
+        if (mayPin && folios.maybePinned(folio, order))
           return this.#copyPinned(child, copy, to, vpn, pfn, lo, hi);
         core.design.setExclusive(pfn, false);
       }

@@ -1,0 +1,25 @@
+/**
+ * What GUP and unpinning ask of mappings whose pages are no folios.
+ *
+ * A special entry names a frame without counts. Whether such a page may be got,
+ * and what holds it then, is the business of who mapped it (scattered memory has
+ * a choice of answers, a driver's PFN mapping has none). Null where nobody has.
+ */
+import type { Ref } from "../../units.js";
+
+export interface SpecialPages {
+  /**
+   * From the page alone, as GUP-fast must: takes `n` references on what the page
+   * belongs to and returns it, or 0 where the page cannot say.
+   */
+  getFromPage(pfn: number, n: number): Ref;
+  /**
+   * With the VMA at hand: the object now held `n` times more, or an errno.
+   * `carry` is set where the release must be given the object.
+   */
+  getFromVma(vma: Ref, vpn: number, pfn: number, n: number): Ref | number;
+  /** Whether a pin has to carry the object, because the page cannot lead to it. */
+  readonly carries: boolean;
+  /** Gives back `n` references, found through the page (`holder` 0) or through what the pin carried. */
+  put(pfn: number, holder: Ref, n: number): void;
+}

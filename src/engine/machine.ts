@@ -95,6 +95,8 @@ export class Machine {
   readonly caches: DescriptorCaches;
   readonly heap: ArenaHeap;
   readonly rcu: Rcu;
+  /** Asked for memory before an allocation of tables or objects fails; says whether to try again. */
+  onPressure: () => boolean = () => false;
   /** Where `config.stateBytes` of words are. */
   readonly state: Ref;
   /** Bytes of a base page. */

@@ -270,6 +270,15 @@ export class Buddy {
     return pfn >= 0 || noFragment ? pfn : this.steal(zone, order, migrateType);
   }
 
+  /** __isolate_free_page: takes the free block that starts at this very page; its order, −1 if none does. */
+  takeAt(pfn: number): number {
+    const order = this.design.freeOrderAt(pfn);
+    if (order < 0) return -1;
+    const zone = this.design.zoneOf(pfn);
+    this.#remove(zone, pfn, order, this.zones.migrateTypeOf(pfn));
+    return order;
+  }
+
   #owns(zone: number, pfn: number): boolean {
     if (pfn < this.#start[zone] || pfn >= this.#end[zone]) return false;
     return !this.#interleaved || this.zones.ownerOf(pfn) === zone;

@@ -105,8 +105,15 @@ export class Core {
     return this.stock(this.machine.allocator.cpus);
   }
 
-  /** A zeroed object of one of `OBJECTS`, or 0 without memory. */
+  /** A zeroed object of one of `OBJECTS`, or 0 without memory. May reclaim. */
   newObject(kind: number): Ref {
+    let object = this.tryObject(kind);
+    while (object === 0 && this.machine.onPressure()) object = this.tryObject(kind);
+    return object;
+  }
+
+  /** The same without reclaim: for whoever is in the middle of something that reclaim looks at. */
+  tryObject(kind: number): Ref {
     const { caches } = this.machine;
     const cache = this.#firstObject + kind;
     const object = caches.alloc(cache);

@@ -149,6 +149,7 @@ export class CopyOnWrite {
       const order = core.design.orderOf(oldPfn);
       const partly = counts.removePtes(old, oldPfn, order, 1, counts.mmId(vma));
       if (partly && folios.isAnon(old)) deferred.add(old, order);
+      if (folios.isAnon(old)) zap.freeSwapCache(old, order);
       folios.put(old);
     }
     tables.unlock(desc);

@@ -44,6 +44,12 @@ export class Folios {
   readonly memcgs: Memcgs;
   /** Takes a large folio that goes out of the queue of those to be split. */
   unqueue: (folio: Ref, order: number) => void = () => {};
+  /** Gets memory back, of one cgroup or of all; false where there is none to be had. */
+  reclaim: (pages: number, memcg: Ref) => boolean = () => false;
+  /** Makes room for a block of that order by moving pages; false where that is no use. */
+  compact: (order: number) => boolean = () => false;
+  /** Frees what a KSM folio's mapping points at. */
+  freeStableNode: (node: Ref) => void = () => {};
   /** Takes back a block of the hugetlb pool. */
   toPool: (pfn: number) => void = () => {};
 
@@ -60,8 +66,13 @@ export class Folios {
   alloc(order: number, type: PageType, memcg: Ref, effort: number = ALLOC_LOW): number {
     const { machine, layout } = this.core;
     const pages = 1 << order;
-    if (memcg !== 0 && !this.memcgs.charge(memcg, pages)) return -12;
-    const pfn = machine.allocFolio(order, type, effort);
+    while (memcg !== 0 && !this.memcgs.charge(memcg, pages))
+      if (order > 3 || !this.reclaim(pages, memcg)) return -12;
+    let pfn = machine.allocFolio(order, type, effort);
+    if (pfn < 0 && order > 3 && this.compact(order)) pfn = machine.allocFolio(order, type, effort);
+    // What is costly to find is not reclaimed for: the caller can do with less.
+    while (pfn < 0 && order <= 3 && this.reclaim(pages, 0 as Ref))
+      pfn = machine.allocFolio(order, type, effort);
     if (pfn < 0) {
       if (memcg !== 0) this.memcgs.uncharge(memcg, pages);
       return pfn;
@@ -128,6 +139,7 @@ export class Folios {
     const order = design.orderOf(pfn);
     if (order > 1) this.unqueue(folio, order);
     if ((w.load32(folio, layout.flags) & PG_LRU) !== 0) this.lruDel(folio, order);
+    if (this.isKsm(folio)) this.freeStableNode(this.mapping(folio));
     const memcg = core.pointer(folio, layout.memcg);
     if (memcg !== 0) {
       this.memcgs.chargeDescriptor(memcg, pfn, order, -1);

@@ -67,6 +67,8 @@ const MMAP_BASE = TASK_PAGES - 1;
 export class Forks {
   readonly base: Base;
   readonly mappings: Mappings;
+  /** Page for the copy of a pinned one, while a table is copied; −1 for none. */
+  #spare = -1;
 
   constructor(base: Base, mappings: Mappings) {
     this.base = base;
@@ -224,11 +226,17 @@ export class Forks {
       }
       if ((lo & PTE_THERE) === 0) this.#copyAbsent(child, from, table, off, lo, hi);
       else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
+        // A pinned page is to be copied: the page for it comes while nothing is locked.
         tables.unlock(source);
-        return false;
+        this.#spare = this.base.folios.alloc(0, T_ANON, w.load32(child, MM_MEMCG) as Ref);
+        if (this.#spare < 0) return false;
+        tables.lock(from);
+        vpn--;
       }
     }
     tables.unlock(source);
+    if (this.#spare >= 0) this.base.folios.put(this.base.core.design.descriptorOf(this.#spare));
+    this.#spare = -1;
     return true;
   }
 
@@ -250,7 +258,7 @@ export class Forks {
     w.store64(to, off, low, high);
   }
 
-  /** copy_present_ptes */
+  /** copy_present_ptes; false where a spare page is needed first. */
   #copyPresent(
     child: Ref,
     copy: Ref,
@@ -271,8 +279,11 @@ export class Forks {
       const order = core.design.orderOf(pfn);
       const anon = folios.isAnon(folio);
       if (anon && core.design.isExclusive(pfn)) {
-        if (mayPin && folios.maybePinned(folio, order))
-          return this.#copyPinned(child, copy, to, vpn, pfn, lo, hi);
+        if (mayPin && folios.maybePinned(folio, order)) {
+          if (this.#spare < 0) return false;
+          this.#copyPinned(copy, to, vpn, pfn, lo, hi);
+          return true;
+        }
         core.design.setExclusive(pfn, false);
       }
       folios.get(folio);
@@ -287,27 +298,18 @@ export class Forks {
   }
 
   /** copy_present_page: the child gets a copy now, the parent keeps the pinned page. */
-  #copyPinned(
-    child: Ref,
-    copy: Ref,
-    to: Ref,
-    vpn: number,
-    pfn: number,
-    lo: number,
-    hi: number,
-  ): boolean {
-    const { w, folios, core, rmap } = this.base;
-    const fresh = folios.alloc(0, T_ANON, w.load32(child, MM_MEMCG) as Ref);
-    if (fresh < 0) return false;
+  #copyPinned(copy: Ref, to: Ref, vpn: number, pfn: number, lo: number, hi: number): void {
+    const { w, folios, core, rmap, vmas } = this.base;
+    const fresh = this.#spare;
+    this.#spare = -1;
     const folio = core.design.descriptorOf(fresh);
     core.content.copy(pfn, fresh);
     folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
     rmap.newAnon(folio, fresh, 0, copy, vpn, false);
     folios.lruAdd(folio, 0);
-    w.add32(child, MM_RSS_ANON, 1);
+    w.add32(vmas.mm(copy), MM_RSS_ANON, 1);
     const bits = (lo & 0xfff) | PTE_DIRTY;
     w.store64(to, pteAt(vpn), pteLow(fresh, bits), pteHigh(fresh) | (hi & PTE_NX_HI));
-    return true;
   }
 
   /** exit_mmap and mmput: everything that the process mapped goes, then its tables, VMAs, itself. */

@@ -12,8 +12,12 @@ import { MmError } from "../errors.js";
 import { Machine } from "../machine.js";
 import { layOut, type MachineRequest, type Stretch } from "../machine-plan.js";
 import { parseBytes, type Bytes, type Ref } from "../../units.js";
+import { MIGRATE_UNMOVABLE } from "../pages/zones.js";
 import type { Words } from "../words/words.js";
 import { Base } from "./base.js";
+import { Advice } from "./madvise.js";
+import { Collapse } from "./collapse.js";
+import { Compaction } from "./compaction.js";
 import { CopyOnWrite } from "./cow.js";
 import { stateBytes } from "./core.js";
 import { Faults } from "./fault.js";
@@ -21,14 +25,21 @@ import { FileFaults } from "./file-fault.js";
 import { Files, KIND_DISK, KIND_TMPFS } from "./files.js";
 import { OpenFile } from "./open-file.js";
 import { Forks } from "./fork.js";
+import { Gup } from "./gup.js";
 import { HugeFaults } from "./huge-fault.js";
 import { Hugetlb } from "./hugetlb.js";
+import { Ksm } from "./ksm.js";
+import { Migration, type NewFolio } from "./migrate.js";
 import { Mappings } from "./mmap.js";
+import { Remap } from "./mremap.js";
 import { OBJECTS } from "./objects.js";
 import { DEFAULT_POLICY, type Policy } from "./policy.js";
 import { Process } from "./process.js";
+import { Reclaim } from "./reclaim.js";
+import { Splits } from "./split.js";
 import { SwapFaults } from "./swap-fault.js";
 import { ThpPolicy } from "./thp-policy.js";
+import { Unmap } from "./unmap.js";
 
 /** The machine and kernel that are wanted. Everything may be left out. */
 export interface KernelRequest extends MachineRequest {
@@ -52,6 +63,16 @@ export class Kernel {
   readonly mappings: Mappings;
   readonly faults: Faults;
   readonly forks: Forks;
+  readonly gup: Gup;
+  readonly remap: Remap;
+  readonly unmap: Unmap;
+  readonly splits: Splits;
+  readonly migration: Migration;
+  readonly compaction: Compaction;
+  readonly reclaim: Reclaim;
+  readonly collapse: Collapse;
+  readonly ksm: Ksm;
+  readonly advice: Advice;
   /** Frames that were given to the allocator at boot. */
   readonly given: readonly Stretch[];
   /** Processes that have not ended, by number. */
@@ -106,6 +127,26 @@ export class Kernel {
       thp,
     );
     this.forks = new Forks(this.base, this.mappings);
+    this.gup = new Gup(this.base, this.faults, this.files);
+    this.remap = new Remap(this.base, this.mappings);
+    this.unmap = new Unmap(this.base);
+    this.splits = new Splits(this.base, this.unmap);
+    this.files.splitFolio = (folio) => this.splits.split(folio, 0) === 0;
+    this.migration = new Migration(this.base, this.unmap);
+    this.gup.migrateForPin = (pfn) => this.migration.move(pfn, unmovable(this.machine)) === 0;
+    this.compaction = new Compaction(this.base, this.migration);
+    this.reclaim = new Reclaim(this.base, this.files, this.splits, this.unmap);
+    this.collapse = new Collapse(this.base, this.faults);
+    this.ksm = new Ksm(this.base, this.faults);
+    this.advice = new Advice(
+      this.base,
+      this.faults,
+      this.files,
+      this.reclaim,
+      this.splits,
+      this.collapse,
+      this.ksm,
+    );
   }
 
   /** A new process with nothing mapped, charged to `memcg`. Throws MmError (ENOMEM). */
@@ -147,6 +188,16 @@ export class Kernel {
     for (const process of [...this.processes.values()]) process.exit();
   }
 }
+
+/** Destinations outside of ZONE_MOVABLE: unmovable memory never lies there. */
+const unmovable =
+  (machine: Machine): NewFolio =>
+  (order, type) => {
+    const pfn = machine.allocator.alloc(order, MIGRATE_UNMOVABLE);
+    if (pfn < 0 || machine.adoptFolio(pfn, order, type)) return pfn;
+    machine.allocator.free(pfn, order);
+    return -12;
+  };
 
 function sizeOf(size: string | number): number {
   const bytes = typeof size === "number" ? size : parseBytes(size);

@@ -26,6 +26,7 @@ export const OBJECTS: readonly CacheSpec[] = [
   spec("vm_struct", "VM_STRUCT"),
   spec("vmap_area", "VMAP_AREA"),
   spec("scamem", "SCAMEM"),
+  spec("ksm_stable_node", "KSM_NODE"),
 ];
 
 export const O_MM = 0;
@@ -39,3 +40,4 @@ export const O_MEMCG = 7;
 export const O_VM_STRUCT = 8;
 export const O_VMAP_AREA = 9;
 export const O_SCAMEM = 10;
+export const O_KSM_NODE = 11;

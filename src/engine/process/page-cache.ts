@@ -34,6 +34,8 @@ export class PageCache {
   readonly core: Core;
   readonly w: Words;
   readonly folios: Folios;
+  /** Nodes of the split that is going on; none between operations. */
+  #reserve: Ref[] = [];
 
   constructor(core: Core, folios: Folios) {
     this.core = core;
@@ -73,7 +75,7 @@ export class PageCache {
   }
 
   #newNode(shift: number, parent: Ref): Ref {
-    const node = this.core.newObject(O_XA_NODE);
+    const node = this.#reserve.pop() ?? this.core.tryObject(O_XA_NODE);
     if (node === NONE) return node;
     this.w.store32(node, XA_NODE_SHIFT, shift);
     this.core.setPointer(node, XA_NODE_PARENT, parent);
@@ -112,13 +114,44 @@ export class PageCache {
    * nodes.
    */
   add(mapping: Ref, index: number, folio: Ref, order: number): number {
-    const error = this.#store(mapping, index, folio, order);
+    let error = this.#store(mapping, index, folio, order);
+    // Reclaim may take nodes of this very tree away, so it runs between two tries.
+    while (error !== 0 && this.core.machine.onPressure())
+      error = this.#store(mapping, index, folio, order);
     if (error !== 0) return error;
     this.folios.setMapping(folio, mapping, 0);
     this.folios.setIndex(folio, index);
     this.folios.get(folio, 1 << order);
     this.w.add32(mapping, ADDRESS_SPACE_NRPAGES, 1 << order);
     return 0;
+  }
+
+  /**
+   * xas_split_alloc: nodes enough for the parts of a split folio, kept until
+   * `releaseReserve`. False without memory, with nothing kept.
+   */
+  reserve(order: number): boolean {
+    for (let n = Math.ceil(2 ** order / SLOTS) + 3; n > 0; n--) {
+      const node = this.core.newObject(O_XA_NODE);
+      if (node === NONE) {
+        this.releaseReserve();
+        return false;
+      }
+      this.#reserve.push(node);
+    }
+    return true;
+  }
+
+  releaseReserve(): void {
+    for (const node of this.#reserve) this.core.freeObject(O_XA_NODE, node);
+    this.#reserve = [];
+  }
+
+  /** The parts of a folio that was split take its place. Its nodes were reserved. */
+  insertSplit(mapping: Ref, index: number, folio: Ref, order: number): void {
+    if (this.#store(mapping, index, folio, order) !== 0)
+      throw new RangeError("the nodes of a split were not reserved");
+    this.w.add32(mapping, ADDRESS_SPACE_NRPAGES, 1 << order);
   }
 
   #store(mapping: Ref, index: number, folio: Ref, order: number): number {

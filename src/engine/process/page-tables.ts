@@ -47,7 +47,8 @@ export class PageTables {
   alloc(mm: Ref, effort: number = ALLOC_LOW): Ref {
     const { machine, w, design } = this.core;
     if (!machine.heap.hasRoom(1)) return 0 as Ref;
-    const pfn = machine.allocTyped(0, T_PGTABLE, effort);
+    let pfn = machine.allocTyped(0, T_PGTABLE, effort);
+    while (pfn < 0 && machine.onPressure()) pfn = machine.allocTyped(0, T_PGTABLE, effort);
     if (pfn < 0 || !machine.heap.hasRoom(1)) {
       if (pfn >= 0) machine.freeTyped(pfn);
       return 0 as Ref;

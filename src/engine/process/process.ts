@@ -29,6 +29,7 @@ import {
 import type { Kernel } from "./kernel.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import type { OpenFile } from "./open-file.js";
+import { UserPages } from "./user-pages.js";
 
 const NONE = 0 as Ref;
 
@@ -108,6 +109,32 @@ export class Process {
   mprotect(addr: number, length: number, prot: number): void {
     const error = this.kernel.mappings.protect(this.mm, addr, length, prot);
     this.#check(error, `mprotect ${hex(addr)}, ${length} bytes`, "mprotect");
+  }
+
+  /**
+   * Moves, grows or shrinks a mapping; its address. Throws MmError: EFAULT, EINVAL,
+   * ENOMEM.
+   */
+  mremap(addr: number, oldLength: number, newLength: number, flags = 0, newAddr = 0): number {
+    const { remap } = this.kernel;
+    const page = remap.remap(this.mm, addr, oldLength, newLength, flags, newAddr);
+    this.#check(page, `mremap ${hex(addr)}, ${oldLength} to ${newLength} bytes`, "mremap");
+    return page * PAGE_SIZE;
+  }
+
+  /** Advice is one of MADV_. Throws MmError: EINVAL, ENOMEM, EACCES, EBADF, EAGAIN, EFAULT. */
+  madvise(addr: number, length: number, advice: number): void {
+    const error = this.kernel.advice.advise(this.mm, addr, length, advice);
+    this.#check(error, `madvise ${hex(addr)}, ${length} bytes, advice ${advice}`, "madvise");
+  }
+
+  /**
+   * get_user_pages or pin_user_pages (FOLL_PIN), fast or slow: the pages of a
+   * range of bytes, all of them. Throws MmError: EFAULT, ENOMEM, EHWPOISON; then
+   * nothing is held.
+   */
+  gup(addr: number, length: number, flags: number, how: "fast" | "slow" = "fast"): UserPages {
+    return UserPages.get(this, addr, length, flags, how);
   }
 
   /** A child with the same memory. Throws MmError (ENOMEM). */
@@ -271,7 +298,10 @@ const hex = (n: number): string => `0x${n.toString(16)}`;
 const REASONS: Readonly<Record<number, string>> = {
   1: "the address is below the lowest that may be mapped",
   9: "there is no file",
+  11: "somebody else holds a page",
   12: "no memory, or a page in the range is not mapped",
+  14: "the range, or what it maps, allows no such access",
+  95: "the kind of memory does not allow it",
   13: "the mapping does not allow it",
   17: "something is mapped there",
   22: "an argument is not aligned or out of range",

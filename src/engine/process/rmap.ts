@@ -89,7 +89,8 @@ export class Rmap {
   walk(folio: Ref, index: number, visit: (vma: Ref, mm: Ref, vpn: number) => boolean): void {
     const { w, core } = this;
     const mapping = this.folios.mapping(folio);
-    if (mapping === NONE) return;
+    // A KSM page's mappings are not followed (simplified): it is never moved or reclaimed.
+    if (mapping === NONE || this.folios.isKsm(folio)) return;
     const at = (vma: Ref): boolean => {
       const start = this.vmas.start(vma);
       const vpn = start + index - w.load32(vma, VMA_VM_PGOFF);

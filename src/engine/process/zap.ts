@@ -36,7 +36,7 @@ import {
 import type { Folios } from "./folios.js";
 import type { MapCounts } from "./map-counts.js";
 import { pmdAt, pteAt, type PageTables } from "./page-tables.js";
-import type { Swap } from "./swap.js";
+import { PG_SWAPCACHE, type Swap } from "./swap.js";
 
 const NONE = 0 as Ref;
 
@@ -155,6 +155,7 @@ export class Zap {
       w.add32(mm, this.rssOf(folio), -n);
       const partly = this.counts.removePtes(folio, pfn, order, n, mmId);
       if (partly && anon) this.deferred.add(folio, order);
+      if (anon) this.freeSwapCache(folio, order);
       folios.put(folio, n);
       vpn += n - 1;
     }
@@ -194,9 +195,19 @@ export class Zap {
       w.add32(mm, this.rssOf(folio), -PMD_PAGES);
       const partly = this.counts.removePmd(folio, PMD_ORDER, mmId);
       if (partly && anon) this.deferred.add(folio, PMD_ORDER);
+      if (anon) this.freeSwapCache(folio, PMD_ORDER);
       folios.put(folio);
     }
     if (table !== NONE) tables.free(mm, table);
+  }
+
+  /** free_swap_cache: a folio that nobody maps any more keeps no slot for itself. */
+  freeSwapCache(folio: Ref, order: number): void {
+    const { folios } = this;
+    if (!folios.test(folio, PG_SWAPCACHE) || this.counts.total(folio, order) > 0) return;
+    if (!folios.tryLock(folio)) return;
+    this.swap.dropCache(folio);
+    folios.unlock(folio);
   }
 
   /** A huge page on its way elsewhere. */

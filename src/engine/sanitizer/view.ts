@@ -85,13 +85,14 @@ const orderOfList = (index: number): number =>
 
 /** Walks the machine. Throws RuleViolation where a list never ends. */
 export function viewOf(m: Machine, claims: Claims): View {
+  const held = [...claims.held];
   return {
     m,
     claims,
-    held: [...claims.held],
+    held,
     freeLists: freeLists(m),
     pcpLists: pcpLists(m),
-    slabs: slabsOf(m),
+    slabs: slabsOf(m, framesOf(held)),
     slabCache: m.design.cacheFor(T_SLAB, 0),
   };
 }
@@ -141,10 +142,19 @@ function pcpLists(m: Machine): (List & { zone: number; cpu: number })[] {
   return lists;
 }
 
-function slabsOf(m: Machine): SlabView[] {
+/** First frames of the blocks. */
+const framesOf = (held: readonly HeldBlock[]): ReadonlySet<number> =>
+  new Set(held.map((b) => b.pfn));
+
+/**
+ * Every slab: all pages of the heap but those that somebody holds for something
+ * else, as page tables are.
+ */
+export function slabsOf(m: Machine, others: ReadonlySet<number>): SlabView[] {
   const slabs: SlabView[] = [];
   const { slab } = m.design;
   m.heap.forEachFrame((pfn) => {
+    if (others.has(pfn)) return;
     const meta = m.design.descriptorOf(pfn);
     const counters = m.w.load32(meta, slab.counters);
     const cache = (m.w.load32(meta, slab.cache) >>> CACHE_SHIFT) - 1;

@@ -1,0 +1,351 @@
+/**
+ * madvise: what a process says about its memory, VMA by VMA.
+ *
+ * A gap in the range does not stop it: what is mapped gets the advice, and ENOMEM
+ * says that something was not.
+ *
+ * Source: mm/madvise.c, mm/khugepaged.c (madvise_collapse), mm/ksm.c of 6.18.
+ * Simplified: WILLNEED reads nothing ahead.
+ */
+import type { Ref } from "../../units.js";
+import { MM_MMAP_LOCK } from "../layout/generated/offsets.js";
+import {
+  PG_ACTIVE,
+  PG_DIRTY,
+  PG_REFERENCED,
+  PG_SWAPBACKED,
+  PG_UNEVICTABLE,
+} from "../design/word/axis-flags.js";
+import type { Base } from "./base.js";
+import * as c from "./constants.js";
+import type { Collapse } from "./collapse.js";
+import {
+  isSwap,
+  PMD_HUGE,
+  ptePfn,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_SPECIAL,
+  PTE_THERE,
+  swapOffset,
+} from "./entry.js";
+import type { Faults } from "./fault.js";
+import type { Files } from "./files.js";
+import type { Ksm } from "./ksm.js";
+import { downRead, downWrite, upRead, upWrite } from "./locks.js";
+import { pmdAt, pteAt } from "./page-tables.js";
+import type { Reclaim } from "./reclaim.js";
+import type { Splits } from "./split.js";
+import { PG_SWAPCACHE } from "./swap.js";
+import { MM_RSS_SWAP } from "../layout/generated/offsets.js";
+
+const NONE = 0 as Ref;
+const NO_LRU = c.VM_LOCKED | c.VM_HUGETLB | c.VM_PFNMAP;
+const SPECIAL = c.VM_IO | c.VM_DONTEXPAND | c.VM_PFNMAP | c.VM_MIXEDMAP;
+
+const KNOWN: ReadonlySet<number> = new Set([
+  c.MADV_NORMAL,
+  c.MADV_RANDOM,
+  c.MADV_SEQUENTIAL,
+  c.MADV_WILLNEED,
+  c.MADV_DONTNEED,
+  c.MADV_FREE,
+  c.MADV_REMOVE,
+  c.MADV_DONTFORK,
+  c.MADV_DOFORK,
+  c.MADV_MERGEABLE,
+  c.MADV_UNMERGEABLE,
+  c.MADV_HUGEPAGE,
+  c.MADV_NOHUGEPAGE,
+  c.MADV_WIPEONFORK,
+  c.MADV_KEEPONFORK,
+  c.MADV_COLD,
+  c.MADV_PAGEOUT,
+  c.MADV_POPULATE_READ,
+  c.MADV_POPULATE_WRITE,
+  c.MADV_COLLAPSE,
+]);
+
+export class Advice {
+  readonly base: Base;
+  readonly faults: Faults;
+  readonly files: Files;
+  readonly reclaim: Reclaim;
+  readonly splits: Splits;
+  readonly collapse: Collapse;
+  readonly ksm: Ksm;
+
+  constructor(
+    base: Base,
+    faults: Faults,
+    files: Files,
+    reclaim: Reclaim,
+    splits: Splits,
+    collapse: Collapse,
+    ksm: Ksm,
+  ) {
+    this.base = base;
+    this.faults = faults;
+    this.files = files;
+    this.reclaim = reclaim;
+    this.splits = splits;
+    this.collapse = collapse;
+    this.ksm = ksm;
+  }
+
+  /** madvise of bytes: 0 or an errno. */
+  advise(mm: Ref, addr: number, length: number, advice: number): number {
+    if (!KNOWN.has(advice) || addr % 4096 !== 0) return c.EINVAL;
+    const start = addr / 4096;
+    const end = start + Math.ceil(length / 4096);
+    if (end > c.TASK_PAGES) return c.EINVAL;
+    if (start === end) return 0;
+    const { w } = this.base;
+    if (advice === c.MADV_POPULATE_READ || advice === c.MADV_POPULATE_WRITE)
+      return this.#populate(mm, start, end, advice === c.MADV_POPULATE_WRITE);
+    downWrite(w, mm, MM_MMAP_LOCK);
+    const error = this.#walk(mm, start, end, advice);
+    upWrite(w, mm, MM_MMAP_LOCK);
+    return error;
+  }
+
+  /** madvise_walk_vmas */
+  #walk(mm: Ref, start: number, end: number, advice: number): number {
+    const { tree } = this.base.vmas;
+    let unmapped = 0;
+    for (let at = start; at < end;) {
+      const vma = tree.find(mm, at);
+      if (vma === NONE) return c.ENOMEM;
+      if (tree.start(vma) > at) {
+        unmapped = c.ENOMEM;
+        at = tree.start(vma);
+        if (at >= end) break;
+      }
+      const to = Math.min(end, tree.end(vma));
+      const error = this.#one(mm, vma, at, to, advice);
+      if (error !== 0) return error;
+      at = to;
+    }
+    return unmapped;
+  }
+
+  #one(mm: Ref, vma: Ref, start: number, end: number, advice: number): number {
+    const { vmas } = this.base;
+    const flags = vmas.flags(vma);
+    switch (advice) {
+      case c.MADV_DONTNEED:
+        return this.#dontNeed(mm, vma, start, end, flags);
+      case c.MADV_FREE:
+        if (!this.#anonymous(vma)) return c.EINVAL;
+        return (flags & NO_LRU) !== 0 ? c.EINVAL : this.#lazyFree(mm, vma, start, end);
+      case c.MADV_COLD:
+      case c.MADV_PAGEOUT:
+        if ((flags & NO_LRU) !== 0) return c.EINVAL;
+        this.#cold(mm, vma, start, end, advice === c.MADV_PAGEOUT);
+        return 0;
+      case c.MADV_COLLAPSE:
+        return this.collapse.range(mm, vma, start, end);
+      case c.MADV_WILLNEED:
+        return vmas.file(vma) === NONE && this.base.swap.slots === 0 ? -9 : 0;
+      case c.MADV_REMOVE:
+        return this.#remove(vma, start, end, flags);
+      case c.MADV_UNMERGEABLE:
+        return (
+          this.ksm.unmerge(mm, vma, start, end) ||
+          this.#setFlags(mm, vma, start, end, advice, flags)
+        );
+      default:
+        return this.#setFlags(mm, vma, start, end, advice, flags);
+    }
+  }
+
+  #anonymous(vma: Ref): boolean {
+    return this.base.vmas.file(vma) === NONE && this.base.vmas.ops(vma) === 0;
+  }
+
+  #dontNeed(mm: Ref, vma: Ref, start: number, end: number, flags: number): number {
+    const { zap, counts } = this.base;
+    if ((flags & (c.VM_LOCKED | c.VM_PFNMAP)) !== 0) return c.EINVAL;
+    if ((flags & c.VM_HUGETLB) !== 0) {
+      if (start % c.PMD_PAGES !== 0) return c.EINVAL;
+      this.faults.hugetlb.unmap(vma, mm, start, end - (end % c.PMD_PAGES));
+      return 0;
+    }
+    return zap.range(vma, mm, counts.mmId(vma), start, end);
+  }
+
+  /** Advice that is a flag of the VMA. */
+  #setFlags(mm: Ref, vma: Ref, start: number, end: number, advice: number, flags: number): number {
+    const { vmas } = this.base;
+    const next = this.#newFlags(vma, advice, flags);
+    if (next === null) return c.EINVAL;
+    if (next === flags) return 0;
+    const error = vmas.isolate(mm, start, end);
+    if (error !== 0) return error;
+    const part = vmas.tree.find(mm, start);
+    vmas.setFlags(part, next);
+    vmas.merge(mm, part);
+    return 0;
+  }
+
+  #newFlags(vma: Ref, advice: number, flags: number): number | null {
+    const reading = c.VM_RAND_READ | c.VM_SEQ_READ;
+    switch (advice) {
+      case c.MADV_NORMAL:
+        return flags & ~reading;
+      case c.MADV_RANDOM:
+        return (flags & ~reading) | c.VM_RAND_READ;
+      case c.MADV_SEQUENTIAL:
+        return (flags & ~reading) | c.VM_SEQ_READ;
+      case c.MADV_DONTFORK:
+        return flags | c.VM_DONTCOPY;
+      case c.MADV_DOFORK:
+        return (flags & SPECIAL) !== 0 ? null : flags & ~c.VM_DONTCOPY;
+      case c.MADV_WIPEONFORK:
+        return !this.#anonymous(vma) || (flags & c.VM_SHARED) !== 0
+          ? null
+          : flags | c.VM_WIPEONFORK;
+      case c.MADV_KEEPONFORK:
+        return flags & ~c.VM_WIPEONFORK;
+      case c.MADV_HUGEPAGE:
+        return (flags & ~c.VM_NOHUGEPAGE) | c.VM_HUGEPAGE;
+      case c.MADV_NOHUGEPAGE:
+        return (flags & ~c.VM_HUGEPAGE) | c.VM_NOHUGEPAGE;
+      case c.MADV_MERGEABLE:
+        // vma_ksm_compatible: what cannot be merged is left alone without a word.
+        return (flags & (SPECIAL | c.VM_HUGETLB | c.VM_SHARED | c.VM_MAYSHARE)) !== 0
+          ? flags
+          : flags | c.VM_MERGEABLE;
+      case c.MADV_UNMERGEABLE:
+        return flags & ~c.VM_MERGEABLE;
+      default:
+        return null;
+    }
+  }
+
+  /** madvise_remove: a hole in the file under a shared, writable mapping. */
+  #remove(vma: Ref, start: number, end: number, flags: number): number {
+    const { vmas, rmap } = this.base;
+    if ((flags & c.VM_LOCKED) !== 0 || vmas.file(vma) === NONE) return c.EINVAL;
+    if ((flags & (c.VM_SHARED | c.VM_WRITE)) !== (c.VM_SHARED | c.VM_WRITE)) return c.EACCES;
+    const inode = this.files.inodeOf(vmas.mapping(vma));
+    this.files.punchHole(inode, rmap.index(vma, start) * 4096, (end - start) * 4096);
+    return 0;
+  }
+
+  /** Every entry of a range: PTE table, place, page number; huge entries that are cut are split first. */
+  #entries(
+    mm: Ref,
+    vma: Ref,
+    start: number,
+    end: number,
+    visit: (table: Ref, off: number, vpn: number, huge: boolean) => void,
+  ): void {
+    const { w, tables, zap, counts } = this.base;
+    for (let vpn = start; vpn < end;) {
+      const next = Math.min(end, vpn - (vpn % c.PMD_PAGES) + c.PMD_PAGES);
+      const pmds = tables.pmdTable(mm, vpn);
+      const lo = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
+      if ((lo & PMD_HUGE) !== 0 && (lo & PTE_THERE) !== 0) {
+        if (next - vpn === c.PMD_PAGES) visit(pmds, pmdAt(vpn), vpn, true);
+        else {
+          zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
+          continue;
+        }
+      } else if (pmds !== NONE) {
+        const table = tables.below(pmds, pmdAt(vpn));
+        for (let at = vpn; table !== NONE && at < next; at++) visit(table, pteAt(at), at, false);
+      }
+      vpn = next;
+    }
+  }
+
+  /** madvise_free_pte_range: clean again, and first to go. */
+  #lazyFree(mm: Ref, vma: Ref, start: number, end: number): number {
+    const { w, folios, swap, core, counts } = this.base;
+    this.#entries(mm, vma, start, end, (table, off, _vpn, huge) => {
+      const lo = w.load64(table, off);
+      const hi = w.hi;
+      if (isSwap(lo, hi)) {
+        w.store64(table, off, 0, 0);
+        w.add32(mm, MM_RSS_SWAP, -1);
+        swap.free(swapOffset(lo, hi), 1);
+        return;
+      }
+      if ((lo & PTE_THERE) === 0 || (lo & PTE_SPECIAL) !== 0) return;
+      const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
+      if (huge && core.isHugeZero(pfn)) return;
+      const folio = folios.ofPage(pfn);
+      if (folio === NONE || !folios.isAnon(folio)) return;
+      const order = core.design.orderOf(pfn);
+      if (counts.maybeShared(folio, order)) return;
+      if (folios.test(folio, PG_SWAPCACHE | PG_DIRTY)) {
+        if (!folios.tryLock(folio)) return;
+        swap.dropCache(folio);
+        folios.clear(folio, PG_DIRTY);
+        folios.unlock(folio);
+      }
+      w.store64(table, off, lo & ~(PTE_DIRTY | PTE_ACCESSED), hi);
+      // folio_mark_lazyfree: to the list of clean file pages.
+      if (folios.test(folio, PG_SWAPBACKED) && !folios.test(folio, PG_SWAPCACHE | PG_UNEVICTABLE))
+        folios.lruMove(folio, order, 0, PG_SWAPBACKED | PG_ACTIVE | PG_REFERENCED);
+    });
+    return 0;
+  }
+
+  /** madvise_cold_or_pageout_pte_range */
+  #cold(mm: Ref, vma: Ref, start: number, end: number, pageOut: boolean): void {
+    const { w, folios, core, counts } = this.base;
+    const frames: number[] = [];
+    this.#entries(mm, vma, start, end, (table, off, _vpn, huge) => {
+      const lo = w.load64(table, off);
+      const hi = w.hi;
+      if ((lo & PTE_THERE) === 0 || (lo & PTE_SPECIAL) !== 0) return;
+      const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
+      if (huge && core.isHugeZero(pfn)) return;
+      const folio = folios.ofPage(pfn);
+      if (folio === NONE) return;
+      const order = core.design.orderOf(pfn);
+      // Pages of others are left alone.
+      if (counts.maybeShared(folio, order)) return;
+      w.store64(table, off, lo & ~PTE_ACCESSED, hi);
+      folios.clear(folio, PG_REFERENCED);
+      if (folios.test(folio, PG_ACTIVE)) folios.lruMove(folio, order, 0, PG_ACTIVE);
+      const first = core.pfnOf(folio);
+      if (pageOut && frames.at(-1) !== first) frames.push(first);
+    });
+    for (const pfn of frames) this.#pageOut(pfn);
+  }
+
+  #pageOut(pfn: number): void {
+    const { folios, core } = this.base;
+    const folio = folios.ofPage(pfn);
+    if (folio === NONE || !folios.test(folio, 1 << 5)) return;
+    this.reclaim.one(folio, core.design.orderOf(core.pfnOf(folio)));
+  }
+
+  /** madvise_populate: as if every page were touched, without signals. */
+  #populate(mm: Ref, start: number, end: number, write: boolean): number {
+    const { w, vmas } = this.base;
+    for (let vpn = start; vpn < end; vpn++) {
+      downRead(w, mm, MM_MMAP_LOCK);
+      const vma = vmas.tree.lookup(mm, vpn);
+      let error = vma === NONE ? c.ENOMEM : 0;
+      if (error === 0) error = this.#populateOne(mm, vma, vpn, write);
+      upRead(w, mm, MM_MMAP_LOCK);
+      if (error !== 0) return error;
+    }
+    return 0;
+  }
+
+  #populateOne(mm: Ref, vma: Ref, vpn: number, write: boolean): number {
+    const flags = this.base.vmas.flags(vma);
+    if ((flags & (c.VM_PFNMAP | c.VM_IO)) !== 0) return c.EINVAL;
+    const needs = write ? c.VM_WRITE : c.VM_READ;
+    if ((flags & needs) === 0) return c.EINVAL;
+    const result = this.faults.inVma(vma, mm, vpn, write, false);
+    if (result === c.FAULT_OOM) return c.ENOMEM;
+    if (result === c.FAULT_HWPOISON) return c.EHWPOISON;
+    return result === 0 ? 0 : c.EFAULT;
+  }
+}

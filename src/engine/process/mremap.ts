@@ -1,0 +1,300 @@
+/**
+ * mremap: a mapping shrinks, grows or moves, with its pages.
+ *
+ * Source: mm/mremap.c of 6.18 (check_mremap_params, check_prep_vma, mremap_to,
+ * mremap_at, move_vma, move_page_tables). Simplified: entries are moved one by
+ * one, whole tables are not relinked.
+ */
+import type { Ref } from "../../units.js";
+import { MM_MMAP_LOCK, MM_TOTAL_VM, VMA_ANON_VMA_CHAIN } from "../layout/generated/offsets.js";
+import type { Base } from "./base.js";
+import {
+  EFAULT,
+  EINVAL,
+  ENOMEM,
+  EPERM,
+  MAX_MAP_COUNT,
+  MIN_MAP_PAGE,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  PMD_PAGES,
+  TASK_PAGES,
+  VM_DONTEXPAND,
+  VM_HUGETLB,
+  VM_LOCKED,
+  VM_MAYSHARE,
+  VM_PFNMAP,
+  VM_SHARED,
+} from "./constants.js";
+import { PMD_HUGE, PTE_THERE } from "./entry.js";
+import { downWrite, upWrite } from "./locks.js";
+import type { Mappings } from "./mmap.js";
+import { pmdAt, pteAt } from "./page-tables.js";
+
+const NONE = 0 as Ref;
+
+export class Remap {
+  readonly base: Base;
+  readonly mappings: Mappings;
+
+  constructor(base: Base, mappings: Mappings) {
+    this.base = base;
+    this.mappings = mappings;
+  }
+
+  /** mremap of bytes: first page of the mapping afterwards, or an errno. */
+  remap(
+    mm: Ref,
+    addr: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    newAddr: number,
+  ): number {
+    const refused = this.#check(addr, oldLength, newLength, flags, newAddr);
+    if (refused !== 0) return refused;
+    const { w } = this.base;
+    const from = addr / 4096;
+    const old = Math.ceil(oldLength / 4096);
+    const pages = Math.ceil(newLength / 4096);
+    downWrite(w, mm, MM_MMAP_LOCK);
+    const page = this.#locked(mm, from, old, pages, flags, newAddr / 4096);
+    upWrite(w, mm, MM_MMAP_LOCK);
+    return page;
+  }
+
+  /** check_mremap_params */
+  #check(
+    addr: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    newAddr: number,
+  ): number {
+    if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) !== 0) return EINVAL;
+    if (addr % 4096 !== 0 || newLength === 0) return EINVAL;
+    const old = Math.ceil(oldLength / 4096);
+    const pages = Math.ceil(newLength / 4096);
+    if (pages > TASK_PAGES) return EINVAL;
+    if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
+    const to = newAddr / 4096;
+    if (newAddr % 4096 !== 0 || to > TASK_PAGES - pages) return EINVAL;
+    if ((flags & MREMAP_MAYMOVE) === 0) return EINVAL;
+    if ((flags & MREMAP_DONTUNMAP) !== 0 && old !== pages) return EINVAL;
+    const from = addr / 4096;
+    if ((flags & MREMAP_FIXED) !== 0 && from + old > to && to + pages > from) return EINVAL;
+    return 0;
+  }
+
+  #locked(mm: Ref, from: number, old: number, pages: number, flags: number, to: number): number {
+    const { vmas } = this.base;
+    const vma = vmas.tree.lookup(mm, from);
+    if (vma === NONE) return EFAULT;
+    const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
+    if (moves && vmas.tree.count(mm) + 2 >= MAX_MAP_COUNT - 3) return ENOMEM;
+    if ((flags & MREMAP_FIXED) !== 0 && old === pages && old > vmas.tree.end(vma) - from)
+      return this.#moveMany(mm, from, old, flags, to);
+    const refused = this.#checkVma(vma, from, old, pages, flags);
+    if (refused !== 0) return refused;
+    if (moves) return this.#to(mm, from, old, pages, flags, to);
+    if (pages < old) {
+      const error = this.mappings.unmapLocked(mm, from + pages, from + old);
+      return error === 0 ? from : error;
+    }
+    if (pages === old) return from;
+    return this.#grow(mm, vma, from, old, pages, flags);
+  }
+
+  /** remap_move: every VMA of the range goes to the same place in the new one; gaps stay gaps. */
+  #moveMany(mm: Ref, from: number, pages: number, flags: number, to: number): number {
+    const { tree } = this.base.vmas;
+    if (to < MIN_MAP_PAGE) return EPERM;
+    const error = this.mappings.unmapLocked(mm, to, to + pages);
+    if (error !== 0) return error;
+    for (let at = from; at < from + pages;) {
+      const vma = tree.find(mm, at);
+      if (vma === NONE || tree.start(vma) >= from + pages) break;
+      const start = Math.max(at, tree.start(vma));
+      const length = Math.min(tree.end(vma), from + pages) - start;
+      const refused = this.#checkVma(vma, start, length, length, flags);
+      if (refused !== 0) return refused;
+      const keep = (flags & MREMAP_DONTUNMAP) !== 0;
+      const moved = this.#move(mm, vma, start, length, length, to + start - from, keep);
+      if (moved < 0) return moved;
+      at = start + length;
+    }
+    return to;
+  }
+
+  /** check_prep_vma */
+  #checkVma(vma: Ref, from: number, old: number, pages: number, flags: number): number {
+    const { vmas } = this.base;
+    const is = vmas.flags(vma);
+    if (old === 0 && (is & (VM_SHARED | VM_MAYSHARE)) === 0) return EINVAL;
+    if ((flags & MREMAP_DONTUNMAP) !== 0 && (is & (VM_DONTEXPAND | VM_PFNMAP)) !== 0) return EINVAL;
+    if ((is & VM_HUGETLB) !== 0) {
+      if (from % PMD_PAGES !== 0 || old % PMD_PAGES !== 0 || pages % PMD_PAGES !== 0) return EINVAL;
+      if (pages > old) return EINVAL;
+    }
+    if (pages <= old && (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
+    if (old > vmas.tree.end(vma) - from) return EFAULT;
+    if (pages <= old) return 0;
+    return (is & (VM_DONTEXPAND | VM_PFNMAP)) !== 0 ? EFAULT : 0;
+  }
+
+  /** mremap_to: the caller says where, or wants the old place to stay. */
+  #to(mm: Ref, from: number, old: number, pages: number, flags: number, to: number): number {
+    const { vmas } = this.base;
+    let at = to;
+    if ((flags & MREMAP_FIXED) !== 0) {
+      if (to < MIN_MAP_PAGE) return EPERM;
+      const error = this.mappings.unmapLocked(mm, to, to + pages);
+      if (error !== 0) return error;
+    } else if (to < MIN_MAP_PAGE || !this.mappings.isFree(mm, to, pages)) {
+      at = this.mappings.findGap(mm, pages);
+      if (at < 0) return at;
+    }
+    let length = old;
+    if (pages < old) {
+      const error = this.mappings.unmapLocked(mm, from + pages, from + old);
+      if (error !== 0) return error;
+      length = pages;
+    }
+    const now = vmas.tree.lookup(mm, from);
+    return this.#move(mm, now, from, length, pages, at, (flags & MREMAP_DONTUNMAP) !== 0);
+  }
+
+  /** expand_vma: in place where there is room, elsewhere where that is allowed. */
+  #grow(mm: Ref, vma: Ref, from: number, old: number, pages: number, flags: number): number {
+    const { w, vmas } = this.base;
+    const { tree } = vmas;
+    const next = tree.next(vma);
+    const end = from + pages;
+    const room = next === NONE ? TASK_PAGES : tree.start(next);
+    if (old > 0 && from + old === tree.end(vma) && end <= room) {
+      tree.setRange(vma, tree.start(vma), end);
+      w.add32(mm, MM_TOTAL_VM, pages - old);
+      vmas.merge(mm, vma);
+      return from;
+    }
+    if ((flags & MREMAP_MAYMOVE) === 0) return ENOMEM;
+    const to = this.mappings.findGap(mm, pages);
+    return to < 0 ? to : this.#move(mm, vma, from, old, pages, to, false);
+  }
+
+  /** move_vma */
+  #move(
+    mm: Ref,
+    vma: Ref,
+    from: number,
+    old: number,
+    pages: number,
+    to: number,
+    keepOld: boolean,
+  ): number {
+    const { w, core, vmas, anonVmas } = this.base;
+    const { tree } = vmas;
+    if (tree.count(mm) >= MAX_MAP_COUNT - 3) return ENOMEM;
+    const flags = vmas.flags(vma);
+    const anonymous = vmas.file(vma) === NONE && vmas.ops(vma) === 0;
+    // Pages that nobody has yet can be counted from the new place.
+    const fresh = anonymous && anonVmas.of(vma) === NONE;
+    const pgoff = fresh ? to : vmas.pgoff(vma) + from - tree.start(vma);
+    const copy = vmas.duplicate(mm, vma, to, to + pages, pgoff);
+    if (copy === NONE) return ENOMEM;
+    if (core.pointer(vma, VMA_ANON_VMA_CHAIN) !== NONE) {
+      anonVmas.adopt(copy, anonVmas.of(vma));
+      if (anonVmas.clone(copy, vma, false) !== 0) {
+        vmas.remove(mm, copy);
+        return ENOMEM;
+      }
+    }
+    w.add32(mm, MM_TOTAL_VM, pages);
+    if (!this.#moveTables(mm, vma, from, to, Math.min(old, pages))) {
+      // What was moved goes back: its tables are there still.
+      this.#moveTables(mm, copy, to, from, Math.min(old, pages));
+      this.mappings.unmapLocked(mm, to, to + pages);
+      return ENOMEM;
+    }
+    if (!keepOld) {
+      const error = old === 0 ? 0 : this.mappings.unmapLocked(mm, from, from + old);
+      if (error !== 0) return error;
+    } else {
+      vmas.setFlags(vma, flags & ~VM_LOCKED);
+      const whole = tree.start(vma) === from && tree.end(vma) === from + old;
+      // Nothing of it is left in the old place, so nobody needs to look there.
+      if (whole && anonVmas.of(vma) !== NONE) anonVmas.unlink(vma);
+    }
+    vmas.merge(mm, tree.lookup(mm, to));
+    return to;
+  }
+
+  /** move_page_tables; false without memory for tables. */
+  #moveTables(mm: Ref, vma: Ref, from: number, to: number, pages: number): boolean {
+    const { w, tables, zap, counts } = this.base;
+    const mmId = counts.mmId(vma);
+    for (let i = 0; i < pages;) {
+      const vpn = from + i;
+      const at = to + i;
+      const pmds = tables.pmdTable(mm, vpn);
+      const step = PMD_PAGES - (vpn % PMD_PAGES);
+      if (pmds === NONE) {
+        i += step;
+        continue;
+      }
+      const lo = w.load64(pmds, pmdAt(vpn));
+      const hi = w.hi;
+      const huge = (lo & PMD_HUGE) !== 0 || ((lo & PTE_THERE) === 0 && (lo | hi) !== 0);
+      if (huge && step === PMD_PAGES && at % PMD_PAGES === 0 && pages - i >= PMD_PAGES) {
+        if (!this.#moveHuge(mm, pmds, vpn, at)) return false;
+        i += PMD_PAGES;
+        continue;
+      }
+      if ((lo & PMD_HUGE) !== 0) zap.splitPmd(mm, mmId, pmds, vpn);
+      const table = tables.below(pmds, pmdAt(vpn));
+      const n = Math.min(step, PMD_PAGES - (at % PMD_PAGES), pages - i);
+      if (table !== NONE && !this.#movePtes(mm, table, vpn, at, n)) return false;
+      i += n;
+    }
+    return true;
+  }
+
+  /** move_huge_pmd, with the table that was deposited for it. */
+  #moveHuge(mm: Ref, pmds: Ref, vpn: number, at: number): boolean {
+    const { w, tables, vmas } = this.base;
+    const target = tables.ensurePmd(mm, at);
+    if (target === NONE) return false;
+    const from = tables.lock(pmds);
+    const lo = w.load64(pmds, pmdAt(vpn));
+    const hi = w.hi;
+    w.store64(pmds, pmdAt(vpn), 0, 0);
+    const hugetlb = (vmas.flags(vmas.tree.lookup(mm, vpn)) & VM_HUGETLB) !== 0;
+    const table = hugetlb ? NONE : tables.withdraw(from);
+    tables.unlock(from);
+    const to = tables.lock(target);
+    if (table !== NONE) tables.deposit(to, table);
+    w.store64(target, pmdAt(at), lo, hi);
+    tables.unlock(to);
+    return true;
+  }
+
+  /** move_ptes */
+  #movePtes(mm: Ref, table: Ref, vpn: number, at: number, n: number): boolean {
+    const { w, tables } = this.base;
+    const target = tables.ensurePte(mm, at);
+    if (target === NONE) return false;
+    const from = tables.lock(table);
+    const to = target === table ? NONE : tables.lock(target);
+    for (let i = 0; i < n; i++) {
+      const lo = w.load64(table, pteAt(vpn + i));
+      const hi = w.hi;
+      if ((lo | hi) === 0) continue;
+      w.store64(table, pteAt(vpn + i), 0, 0);
+      w.store64(target, pteAt(at + i), lo, hi);
+    }
+    if (to !== NONE) tables.unlock(to);
+    tables.unlock(from);
+    return true;
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Pages of a process that somebody else holds: what GUP gave, with what each
+ * release needs.
+ *
+ * Two kinds of users stand for all: one that writes into the pages once and lets
+ * go (O_DIRECT), and one that keeps them as a registered region that a device
+ * reads and writes for as long as it lives (RDMA, io_uring buffers).
+ */
+import { MmError } from "../errors.js";
+import { PAGE_SIZE, type Ref } from "../../units.js";
+import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
+import type { Process } from "./process.js";
+
+export class UserPages {
+  readonly process: Process;
+  /** First byte in the first page. */
+  readonly offset: number;
+  /** Frames, in order. */
+  readonly pfns: Int32Array;
+  readonly #carried: Int32Array;
+  readonly #flags: number;
+  #held = true;
+
+  private constructor(
+    process: Process,
+    offset: number,
+    pfns: Int32Array,
+    carried: Int32Array,
+    flags: number,
+  ) {
+    this.process = process;
+    this.offset = offset;
+    this.pfns = pfns;
+    this.#carried = carried;
+    this.#flags = flags;
+  }
+
+  /** See `Process.gup`. */
+  static get(
+    process: Process,
+    addr: number,
+    length: number,
+    flags: number,
+    how: "fast" | "slow",
+  ): UserPages {
+    const first = Math.floor(addr / PAGE_SIZE);
+    const count = Math.ceil((addr + length) / PAGE_SIZE) - first;
+    const out = { pfns: new Int32Array(count), carried: new Int32Array(count) };
+    const { gup } = process.kernel;
+    let got = 0;
+    let error = 0;
+    while (got < count && error === 0) {
+      const part = { pfns: out.pfns.subarray(got), carried: out.carried.subarray(got) };
+      const n =
+        how === "fast"
+          ? gup.getFast(process.mm, first + got, count - got, flags, part)
+          : gup.get(process.mm, first + got, count - got, flags, part);
+      if (n < 0) error = n;
+      else got += n;
+    }
+    const pages = new UserPages(
+      process,
+      addr % PAGE_SIZE,
+      out.pfns.subarray(0, got),
+      out.carried.subarray(0, got),
+      flags,
+    );
+    if (error === 0) return pages;
+    pages.release();
+    const what = (flags & FOLL_PIN) !== 0 ? "pin" : "get";
+    const why = `page ${got} of ${count} cannot be had`;
+    throw new MmError(-error, `${what} ${length} bytes at 0x${addr.toString(16)}`, why);
+  }
+
+  /** O_DIRECT into user memory: pins for the time of one write. */
+  static directRead(process: Process, addr: number, bytes: Uint8Array): void {
+    const pages = UserPages.get(process, addr, bytes.length, FOLL_PIN | FOLL_WRITE, "fast");
+    pages.write(0, bytes);
+    pages.release(true);
+  }
+
+  /** Registers memory with a device: pinned for a long time, writable. */
+  static register(process: Process, addr: number, length: number): UserPages {
+    return UserPages.get(process, addr, length, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM, "fast");
+  }
+
+  /** What the device reads: bytes from `at` on, by frame, whatever the process maps now. */
+  read(at: number, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    this.#each(at, length, (pfn, from, done, n) =>
+      this.process.kernel.base.core.content.read(pfn, from, out.subarray(done, done + n)),
+    );
+    return out;
+  }
+
+  /** What the device writes. */
+  write(at: number, bytes: Uint8Array): void {
+    this.#each(at, bytes.length, (pfn, from, done, n) =>
+      this.process.kernel.base.core.content.write(pfn, from, bytes.subarray(done, done + n)),
+    );
+  }
+
+  #each(
+    at: number,
+    length: number,
+    visit: (pfn: number, from: number, done: number, n: number) => void,
+  ): void {
+    for (let done = 0; done < length;) {
+      const place = this.offset + at + done;
+      const from = place % PAGE_SIZE;
+      const n = Math.min(PAGE_SIZE - from, length - done);
+      visit(this.pfns[Math.floor(place / PAGE_SIZE)], from, done, n);
+      done += n;
+    }
+  }
+
+  /** put_page or unpin_user_page on every page; `dirty` marks them written first. Once. */
+  release(dirty = false): void {
+    if (!this.#held) return;
+    this.#held = false;
+    const { gup } = this.process.kernel;
+    const pinned = (this.#flags & FOLL_PIN) !== 0;
+    for (let i = 0; i < this.pfns.length; i++)
+      gup.release(this.pfns[i], this.#carried[i] as Ref, pinned, dirty);
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Who names which folio: every mapping, every page of a cache, every swap slot
+ * and every outside holder is counted once. What names no folio is kept too: it
+ * is what the rules of use after free and of type confusion report.
+ */
+import type { Ref } from "../../../units.js";
+import { PIN_BIAS } from "../../process/folios.js";
+import { isMigration, isSwap, PTE_SPECIAL, swapOffset } from "../../process/entry.js";
+import type { Kernel } from "../../process/kernel.js";
+import type { EntryView } from "./entries.js";
+import { fileName, type FileView } from "./file-view.js";
+import type { FolioView, Holdings, MmView } from "./view.js";
+
+const NONE = 0 as Ref;
+
+/** An entry or slot that names what is no folio. */
+export interface Stray {
+  readonly pfn: number;
+  /** Descriptor that is named; 0 where a frame is. */
+  readonly named: Ref;
+  readonly who: string;
+  readonly mm?: MmView;
+  readonly entry?: EntryView;
+}
+
+export interface Tally {
+  readonly strayEntries: readonly Stray[];
+  readonly strayNames: readonly Stray[];
+  /** Page-table entries that name each swap slot. */
+  readonly slotEntries: ReadonlyMap<number, number>;
+  /** Holdings that name no folio. */
+  readonly strayHolders: readonly Stray[];
+}
+
+type FolioAt = (pfn: number) => FolioView | undefined;
+
+/** Counts into `folios`. */
+export function tally(
+  kernel: Kernel,
+  mms: readonly MmView[],
+  files: readonly FileView[],
+  folios: ReadonlyMap<Ref, FolioView>,
+  folioAt: FolioAt,
+  holdings: Holdings,
+): Tally {
+  const slotEntries = new Map<number, number>();
+  const strayEntries = mms.flatMap((mm) => tallyEntries(kernel, mm, folioAt, slotEntries));
+  const strayNames = [...tallyFiles(files, folios), ...tallySwap(kernel, folios)];
+  const strayHolders: Stray[] = [];
+  for (const { pfn, refs, pins, who } of holdings.folios ?? []) {
+    const folio = folioAt(pfn);
+    if (folio === undefined) {
+      strayHolders.push({ pfn, named: NONE, who });
+      continue;
+    }
+    folio.refs += refs;
+    folio.pins += pins;
+    folio.holders.push(who);
+  }
+  return { strayEntries, strayNames, slotEntries, strayHolders };
+}
+
+function tallyEntries(
+  kernel: Kernel,
+  mm: MmView,
+  folioAt: FolioAt,
+  slotEntries: Map<number, number>,
+): Stray[] {
+  const { core } = kernel.base;
+  const stray: Stray[] = [];
+  for (const entry of mm.entries) {
+    const { lo, hi, pfn, huge } = entry;
+    if (!entry.there) {
+      if (isSwap(lo, hi)) {
+        const slot = swapOffset(lo, hi);
+        slotEntries.set(slot, (slotEntries.get(slot) ?? 0) + 1);
+      } else if (isMigration(lo, hi)) {
+        const moving = folioAt(swapOffset(lo, hi));
+        if (moving !== undefined) moving.migrating++;
+      }
+      continue;
+    }
+    if ((!huge && (lo & PTE_SPECIAL) !== 0) || (huge && core.isHugeZero(pfn))) continue;
+    const folio = folioAt(pfn);
+    if (folio === undefined) {
+      stray.push({ pfn, named: NONE, who: "", mm, entry });
+      continue;
+    }
+    if (huge) folio.pmds++;
+    else folio.ptes[pfn - folio.pfn]++;
+    folio.mappings.push({ mm, entry, page: huge ? 0 : pfn - folio.pfn });
+  }
+  return stray;
+}
+
+function tallyFiles(files: readonly FileView[], folios: ReadonlyMap<Ref, FolioView>): Stray[] {
+  const stray: Stray[] = [];
+  for (const file of files) {
+    for (const slot of file.slots) {
+      const folio = folios.get(slot.folio);
+      const who = `${fileName(file)} page ${slot.index}`;
+      if (folio === undefined) {
+        stray.push({ pfn: -1, named: slot.folio, who });
+        continue;
+      }
+      folio.cached += slot.pages;
+      folio.holders.push(who);
+    }
+  }
+  return stray;
+}
+
+function tallySwap(kernel: Kernel, folios: ReadonlyMap<Ref, FolioView>): Stray[] {
+  const { swap } = kernel.base;
+  const stray: Stray[] = [];
+  for (let slot = 0; slot < swap.slots; slot++) {
+    const ref = swap.cached(slot);
+    if (ref === NONE) continue;
+    const folio = folios.get(ref);
+    if (folio === undefined) {
+      stray.push({ pfn: -1, named: ref, who: `swap slot ${slot}` });
+      continue;
+    }
+    folio.slots++;
+    folio.holders.push(`swap slot ${slot}`);
+  }
+  return stray;
+}
+
+/** Times that pages of the folio are mapped, each entry once. */
+export const mapped = (folio: FolioView): number =>
+  folio.ptes.reduce((sum, n) => sum + n, 0) + folio.pmds;
+
+/** References that mappings, caches and holders explain. */
+export function explained(kernel: Kernel, folio: FolioView): number {
+  const { folio: layout } = kernel.machine.design;
+  const counted = (folio.order > 0 ? layout.pincount : layout.smallPincount) >= 0;
+  const pins = folio.pins * (counted ? 1 : PIN_BIAS);
+  return mapped(folio) + folio.cached + folio.slots + folio.refs + pins;
+}

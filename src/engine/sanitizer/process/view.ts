@@ -1,0 +1,253 @@
+/**
+ * What the rules of the process layer look at: one walk over a kernel between
+ * two operations.
+ *
+ * Nothing is taken from a list that could be broken where there is another way:
+ * kernel objects are those in use in their slabs, folios are found frame by
+ * frame, mappings in the page tables of every address space, cached pages in
+ * every file's tree. The lists and counts are what the rules then compare. The
+ * words do not say who outside holds a reference (a driver, a pin): whoever
+ * checks says it in `Holdings`.
+ */
+import type { Ref } from "../../../units.js";
+import { MM_MM_ID, MM_VMA_FIRST, VMA_VM_PGOFF } from "../../layout/generated/offsets.js";
+import { isFolioType, T_PGTABLE, type PageType } from "../../design/word/axis-types.js";
+import type { Base } from "../../process/base.js";
+import type { Core } from "../../process/core.js";
+import type { Kernel } from "../../process/kernel.js";
+import { O_MM, O_VMA, OBJECTS } from "../../process/objects.js";
+import { slabsOf, type HeldBlock, type SlabView } from "../view.js";
+import { walkTables, type EntryView, type TablesView } from "./entries.js";
+import { walkFiles, type FileView } from "./file-view.js";
+import { tally, type Tally } from "./tally.js";
+
+const NONE = 0 as Ref;
+
+/** References that the words do not explain: who has them. */
+export interface HeldFolio {
+  /** Any page of the folio. */
+  readonly pfn: number;
+  /** Got with FOLL_GET, or a driver's own. */
+  readonly refs: number;
+  /** Got with FOLL_PIN. */
+  readonly pins: number;
+  readonly who: string;
+}
+
+/** What somebody outside holds. */
+export interface Holdings {
+  readonly folios?: Iterable<HeldFolio>;
+  /** Blocks that are no folios: a driver's, vmalloc's. */
+  readonly blocks?: Iterable<HeldBlock>;
+}
+
+export interface VmaView {
+  readonly vma: Ref;
+  readonly start: number;
+  readonly end: number;
+  readonly flags: number;
+  readonly pgoff: number;
+}
+
+/** An address space: its VMAs in order of their list, its tables, its entries. */
+export interface MmView extends TablesView {
+  readonly mm: Ref;
+  /** Number of its process; −1 where no process has it. */
+  readonly pid: number;
+  readonly id: number;
+  readonly vmas: readonly VmaView[];
+}
+
+/** One mapping of a folio. */
+export interface Mapping {
+  readonly mm: MmView;
+  readonly entry: EntryView;
+  /** Page of the folio; 0 for all of it by a PMD. */
+  readonly page: number;
+}
+
+/** A folio, found by its frame, and everything that names it. */
+export interface FolioView {
+  readonly ref: Ref;
+  readonly pfn: number;
+  readonly order: number;
+  readonly type: PageType;
+  readonly mappings: Mapping[];
+  /** Times each page is mapped by an entry of its own. */
+  readonly ptes: Int32Array;
+  /** Times the whole is mapped by a PMD. */
+  pmds: number;
+  /** Pages in a file's cache. */
+  cached: number;
+  /** Swap slots that it stands for. */
+  slots: number;
+  /** Migration entries that wait for it. */
+  migrating: number;
+  refs: number;
+  pins: number;
+  readonly holders: string[];
+}
+
+export interface ProcessView extends Tally {
+  readonly kernel: Kernel;
+  readonly base: Base;
+  readonly core: Core;
+  readonly step: number;
+  readonly holdings: Holdings;
+  /** Objects in use by kind (objects.ts), in order of address. */
+  readonly objects: readonly ReadonlySet<Ref>[];
+  readonly slabs: readonly SlabView[];
+  readonly mms: readonly MmView[];
+  readonly files: readonly FileView[];
+  /** By descriptor. */
+  readonly folios: ReadonlyMap<Ref, FolioView>;
+  /** Whether something can be an object of that kind that is in use. */
+  isObject(kind: number, ref: Ref): boolean;
+  /** The folio that a page belongs to; undefined for a page that is no folio. */
+  folioAt(pfn: number): FolioView | undefined;
+  /** The VMA over a page. */
+  vmaAt(mm: MmView, vpn: number): VmaView | undefined;
+}
+
+export const addressOf = (vpn: number): string => `0x${(vpn * 4096).toString(16)}`;
+
+/** `process 3 at 0x7f0000`, for reports. */
+export const place = (mm: MmView, vpn: number): string =>
+  `${mm.pid < 0 ? `address space ${mm.id} without a process` : `process ${mm.pid}`} at ${addressOf(vpn)}`;
+
+/** Who holds a folio, in words: at most three places of each kind. */
+export function holderOf(folio: FolioView | undefined): string {
+  if (folio === undefined) return "nobody";
+  const names = folio.mappings.slice(0, 3).map((m) => place(m.mm, m.entry.vpn));
+  if (folio.mappings.length > 3) names.push(`${folio.mappings.length - 3} more mappings`);
+  names.push(...folio.holders.slice(0, 4));
+  return names.length === 0 ? "nobody" : names.join(", ");
+}
+
+/** Walks the kernel. */
+export function processView(kernel: Kernel, holdings: Holdings = {}): ProcessView {
+  const { base } = kernel;
+  const { core } = base;
+  const { machine, design } = core;
+  const slabs = slabsOf(machine, framesOfTables(kernel));
+  const objects = objectsInUse(kernel, slabs);
+  const pids = new Map([...kernel.processes.values()].map((p) => [p.mm, p.pid]));
+  const mms = [...objects[O_MM]].map((mm) => mmView(kernel, mm, pids.get(mm) ?? -1, objects));
+  const folios = findFolios(kernel);
+  const files = walkFiles(kernel, objects);
+  const folioAt = (pfn: number): FolioView | undefined =>
+    pfn >= 0 && pfn < machine.config.frames && isFolioType(design.typeOf(pfn))
+      ? folios.get(design.descriptorOf(pfn))
+      : undefined;
+  return {
+    ...tally(kernel, mms, files, folios, folioAt, holdings),
+    kernel,
+    base,
+    core,
+    step: core.step,
+    holdings,
+    objects,
+    slabs,
+    mms,
+    files,
+    folios,
+    isObject: (kind, ref) => objects[kind].has(ref),
+    folioAt,
+    vmaAt: (mm, vpn) => {
+      let [lo, hi] = [0, mm.vmas.length];
+      while (lo < hi) {
+        const mid = (lo + hi) >> 1;
+        if (mm.vmas[mid].end > vpn) hi = mid;
+        else lo = mid + 1;
+      }
+      const found = mm.vmas[lo];
+      return found !== undefined && found.start <= vpn ? found : undefined;
+    },
+  };
+}
+
+/** Frames of the heap that are page tables: they say so themselves. */
+export function framesOfTables(kernel: Kernel): Set<number> {
+  const { machine, design } = kernel.base.core;
+  const frames = new Set<number>();
+  machine.heap.forEachFrame((pfn) => {
+    if (design.typeOf(pfn) === T_PGTABLE) frames.add(pfn);
+  });
+  return frames;
+}
+
+/** All objects of each kind that are handed out: neither on a free list nor fresh. */
+function objectsInUse(kernel: Kernel, slabs: readonly SlabView[]): Set<Ref>[] {
+  const { caches, design } = kernel.machine;
+  const first = design.caches.length;
+  const found = OBJECTS.map(() => new Set<Ref>());
+  for (const slab of slabs) {
+    if (slab.cache < first || slab.cache >= first + OBJECTS.length) continue;
+    const free = new Set(slab.free);
+    const used = caches.perSlab[slab.cache] - slab.fresh;
+    for (let i = 0; i < used; i++) {
+      const object = (slab.page + i * caches.stride[slab.cache]) as Ref;
+      if (!free.has(object)) found[slab.cache - first].add(object);
+    }
+  }
+  return found;
+}
+
+function mmView(
+  kernel: Kernel,
+  mm: Ref,
+  pid: number,
+  objects: readonly ReadonlySet<Ref>[],
+): MmView {
+  const { base } = kernel;
+  const { w, vmas } = base;
+  const list: VmaView[] = [];
+  const known = objects[O_VMA];
+  let at = w.load32(mm, MM_VMA_FIRST) as Ref;
+  while (at !== NONE && known.has(at) && list.length <= known.size) {
+    list.push({
+      vma: at,
+      start: vmas.tree.start(at),
+      end: vmas.tree.end(at),
+      flags: vmas.flags(at),
+      pgoff: w.load32(at, VMA_VM_PGOFF),
+    });
+    at = vmas.tree.next(at);
+  }
+  return { mm, pid, id: w.load32(mm, MM_MM_ID), vmas: list, ...walkTables(base, mm) };
+}
+
+/** Every folio of the frames that were given to the allocator, by its descriptor. */
+function findFolios(kernel: Kernel): Map<Ref, FolioView> {
+  const { design } = kernel.machine;
+  const folios = new Map<Ref, FolioView>();
+  for (const { start, end } of kernel.given) {
+    for (let pfn = start; pfn < end;) {
+      const type = design.typeOf(pfn);
+      const order = design.orderOf(pfn);
+      const whole = design.blockOf(pfn) === pfn;
+      if (whole && isFolioType(type)) {
+        const ref = design.descriptorOf(pfn);
+        folios.set(ref, freshFolio(ref, pfn, order, type));
+      }
+      pfn += whole ? 2 ** order : 1;
+    }
+  }
+  return folios;
+}
+
+const freshFolio = (ref: Ref, pfn: number, order: number, type: PageType): FolioView => ({
+  ref,
+  pfn,
+  order,
+  type,
+  mappings: [],
+  ptes: new Int32Array(2 ** order),
+  pmds: 0,
+  cached: 0,
+  slots: 0,
+  migrating: 0,
+  refs: 0,
+  pins: 0,
+  holders: [],
+});

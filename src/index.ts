@@ -32,11 +32,59 @@ export type { KnowsHead, PageDesign, PageImage } from "./engine/design/word/axis
 // The engine.
 export { Machine } from "./engine/machine.js";
 export type { MachineConfig } from "./engine/machine.js";
-export { MmError, RuleViolation } from "./engine/errors.js";
+export { MmError, RuleViolation, SignalError } from "./engine/errors.js";
 export { CountedWords } from "./engine/words/counted.js";
 export { PlainWords } from "./engine/words/plain.js";
 export type { LineCount } from "./engine/words/counted.js";
 export type { Words } from "./engine/words/words.js";
+
+// Processes and their memory.
+export { Kernel } from "./engine/process/kernel.js";
+export type { KernelRequest } from "./engine/process/kernel.js";
+export { Process } from "./engine/process/process.js";
+export type { MmapOptions, PagemapEntry, Rss } from "./engine/process/process.js";
+export { OpenFile } from "./engine/process/open-file.js";
+export { UserPages } from "./engine/process/user-pages.js";
+export type { Policy, ThpChoice } from "./engine/process/policy.js";
+export { FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./engine/process/gup.js";
+export {
+  MADV_COLD,
+  MADV_COLLAPSE,
+  MADV_DOFORK,
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_FREE,
+  MADV_HUGEPAGE,
+  MADV_KEEPONFORK,
+  MADV_MERGEABLE,
+  MADV_NOHUGEPAGE,
+  MADV_NORMAL,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_RANDOM,
+  MADV_REMOVE,
+  MADV_SEQUENTIAL,
+  MADV_UNMERGEABLE,
+  MADV_WILLNEED,
+  MADV_WIPEONFORK,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  PROT_EXEC,
+  PROT_NONE,
+  PROT_READ,
+  PROT_WRITE,
+} from "./engine/process/constants.js";
 
 // Scenarios for `memdesc run`.
 export { defineScenario, ScenarioError } from "./scenario/scenario.js";

@@ -11,6 +11,7 @@
 import { MmError, RuleViolation } from "../engine/errors.js";
 import { DesignError, type Design } from "../engine/design/presets.js";
 import type { Machine } from "../engine/machine.js";
+import type { Kernel } from "../engine/process/kernel.js";
 import {
   OK,
   RULES_SHOWN,
@@ -69,6 +70,7 @@ export async function narrate(
 class Narrator implements ScenarioContext {
   readonly design: string;
   readonly machine: Machine;
+  readonly kernel: Kernel;
   outcome: Outcome = OK;
   readonly #subject: Subject;
   readonly #tell: (happening: Happening) => void;
@@ -82,6 +84,7 @@ class Narrator implements ScenarioContext {
   constructor(subject: Subject, tell: (happening: Happening) => void, locate: Locate) {
     this.#subject = subject;
     this.machine = subject.machine;
+    this.kernel = subject.kernel;
     this.design = subject.machine.choice.name;
     this.#tell = tell;
     this.#locate = locate;

@@ -7,10 +7,12 @@
  * down what each step changed, and checks the machine's rules after it. The same
  * file runs on every design, so nothing in it names one.
  */
-import { CPUS_MAX, memoryOf, NODES_MAX, type MachineRequest } from "../engine/machine-plan.js";
+import { CPUS_MAX, memoryOf, NODES_MAX } from "../engine/machine-plan.js";
+import type { KernelRequest } from "../engine/process/kernel.js";
 import type { Subject } from "./subject.js";
+import { parseBytes } from "../units.js";
 
-export type { MachineRequest as ScenarioMachine } from "../engine/machine-plan.js";
+export type { KernelRequest as ScenarioMachine } from "../engine/process/kernel.js";
 
 /** What a scenario file exports as its default. */
 export interface Scenario {
@@ -18,7 +20,7 @@ export interface Scenario {
   readonly name: string;
   /** One line: what it shows. */
   readonly about: string;
-  readonly machine?: MachineRequest;
+  readonly machine?: KernelRequest;
   /** Called once for each design, on a machine freshly booted in it. */
   run(s: ScenarioContext): void | Promise<void>;
 }
@@ -81,7 +83,7 @@ export interface ScenarioContext extends Offer {
 }
 
 /** What a scenario can do things to. */
-export type Offer = Pick<Subject, "machine">;
+export type Offer = Pick<Subject, "machine" | "kernel">;
 
 /** A scenario or the way it is used is wrong: its author's to repair. */
 export class ScenarioError extends Error {
@@ -112,9 +114,20 @@ export function problemOf(value: unknown): string | null {
 
 function machineProblem(machine: unknown): string | null {
   if (typeof machine !== "object" || machine === null) return "machine is an object";
-  const { memory, nodes, cpus, ...rest } = machine as Readonly<Record<string, unknown>>;
+  const { memory, nodes, cpus, swap, hugetlbRoom, policy, chargeDescriptors, ...rest } =
+    machine as Readonly<Record<string, unknown>>;
   const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) return `machine has memory, nodes and cpus, and no ${unknown}`;
+  if (unknown !== undefined) {
+    return `machine has memory, nodes, cpus, swap, hugetlbRoom, policy and chargeDescriptors, and no ${unknown}`;
+  }
+  if (swap !== undefined && parseBytes(String(swap)) === undefined)
+    return 'swap is a size, as "64MiB" or in bytes';
+  if (hugetlbRoom !== undefined && !isWithin(hugetlbRoom, 2 ** 19))
+    return "hugetlbRoom is a number of 2 MiB pages";
+  if (policy !== undefined && (typeof policy !== "object" || policy === null))
+    return "policy is an object";
+  if (chargeDescriptors !== undefined && typeof chargeDescriptors !== "boolean")
+    return "chargeDescriptors is true or false";
   if (nodes !== undefined && !isWithin(nodes, NODES_MAX)) return `nodes are 1 … ${NODES_MAX}`;
   if (cpus !== undefined && !isWithin(cpus, CPUS_MAX)) return `cpus are 1 … ${CPUS_MAX}`;
   const asked = memory === undefined || typeof memory === "number" || typeof memory === "string";

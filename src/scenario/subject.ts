@@ -5,14 +5,16 @@
 import { KMEM_CACHE_NR_OBJECTS, PCP_COUNT } from "../engine/layout/generated/offsets.js";
 import type { Design } from "../engine/design/presets.js";
 import type { RuleViolation } from "../engine/errors.js";
-import { Machine } from "../engine/machine.js";
+import type { Machine } from "../engine/machine.js";
+import { Kernel, type KernelRequest } from "../engine/process/kernel.js";
 import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
 import { heldBlocks } from "./held.js";
-import { layOut, type MachineRequest, type Stretch } from "../engine/machine-plan.js";
+import type { Stretch } from "../engine/machine-plan.js";
 import { WatchedWords, type Tally } from "./watched-words.js";
 
 /** A machine under a scenario, with what is needed to measure and check it. */
 export interface Subject {
+  readonly kernel: Kernel;
   readonly machine: Machine;
   readonly words: WatchedWords;
   /** Frames that were given to the allocator at boot. */
@@ -32,13 +34,12 @@ export interface Reading {
 }
 
 /** Boots the machine that the scenario asks for. Throws DesignError where the design cannot have it. */
-export function bootSubject(asked: MachineRequest, design: Design): Subject {
-  const { config, given, arrays } = layOut(asked, design);
+export function bootSubject(asked: KernelRequest, design: Design): Subject {
   let words: WatchedWords | null = null;
-  const machine = Machine.boot(config, design, (size) => (words = new WatchedWords(size)));
-  for (const { start, end } of arrays) machine.reserveRange(start, end);
-  for (const { start, end } of given) machine.giveRange(start, end);
-  return { machine, words: mustHave(words), given, tallies: watchCaches(machine, words) };
+  const kernel = Kernel.boot(asked, design, (size) => (words = new WatchedWords(size)));
+  const { machine, given } = kernel;
+  const tallies = watchCaches(machine, words);
+  return { kernel, machine, words: mustHave(words), given, tallies };
 }
 
 function mustHave(words: WatchedWords | null): WatchedWords {

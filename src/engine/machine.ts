@@ -305,21 +305,23 @@ export class Machine {
     if (order < 0 || order > MAX_ORDER) return ENOMEM;
     if (!this.design.holds(type)) return EINVAL;
     const cache = this.design.cacheFor(type, order);
-    const slabs = cache < 0 ? 0 : this.caches.slabs(cache);
-    const slabSlabs = this.caches.slabSlabs();
+    // Only a descriptor from a fresh slab needs to know what there was before it.
+    const fresh = cache >= 0 && this.caches.mustGrow(cache);
+    const slabs = fresh ? this.caches.slabs(cache) : -1;
+    const slabSlabs = fresh ? this.caches.slabSlabs() : -1;
     const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, effort);
     if (cache >= 0 && descriptor === 0) return ENOMEM;
     const pfn = this.allocator.alloc(order, migrateType, effort);
     if (pfn < 0) {
-      if (cache >= 0) this.caches.undo(cache, descriptor, slabs, slabSlabs);
+      if (fresh) this.caches.undo(cache, descriptor, slabs, slabSlabs);
+      else if (cache >= 0) this.caches.free(cache, descriptor);
       return pfn;
     }
-    this.#describe(pfn, order, type, descriptor);
+    this.#describe(pfn, order, type, descriptor, this.allocator.zone);
     return pfn;
   }
 
-  #describe(pfn: number, order: number, type: PageType, descriptor: Ref): void {
-    const zone = this.design.zoneOf(pfn);
+  #describe(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
     this.design.bind(pfn, order, type, descriptor);
     this.design.initFolio(pfn, order, type, descriptor, zone);
   }
@@ -333,7 +335,7 @@ export class Machine {
     const cache = this.design.cacheFor(type, order);
     const descriptor = cache < 0 ? (0 as Ref) : this.caches.alloc(cache, effort);
     if (cache >= 0 && descriptor === 0) return false;
-    this.#describe(pfn, order, type, descriptor);
+    this.#describe(pfn, order, type, descriptor, this.design.zoneOf(pfn));
     this.w.store32(this.design.descriptorOf(pfn), this.design.folio.refcount, 1);
     return true;
   }

@@ -67,6 +67,8 @@ export class PageAllocator {
   readonly #zonelist: Int32Array;
   readonly #node: Int32Array;
   readonly #zoneType: Int32Array;
+  /** Zone of the block that was allocated last. */
+  zone = 0;
   /** CPU that the caller runs on. */
   cpu = 0;
   /** Fault injection: after n more allocations the next one fails; −1 for never. */
@@ -133,7 +135,9 @@ export class PageAllocator {
       if (noFragment && this.#node[zone] !== this.#node[this.#zonelist[0]]) return ENOMEM;
       if (!this.#watermarkOk(zone, order, effort, i)) continue;
       const pfn = this.#fromZone(zone, order, migrateType, noFragment);
-      if (pfn >= 0) return pfn;
+      if (pfn < 0) continue;
+      this.zone = zone;
+      return pfn;
     }
     return ENOMEM;
   }
@@ -182,24 +186,39 @@ export class PageAllocator {
     migrateType: number,
     noFragment: boolean,
   ): void {
-    const { w, design, buddy } = this;
+    const { w, buddy } = this;
     const blocks = blocksToFill(w.load32(pcp, PCP_BATCH), w.load32(pcp, PCP_HIGH), order);
     let stealing = false;
-    for (let i = 0; i < blocks; i++) {
+    for (let i = 0; i < blocks;) {
       // Once a block had to be stolen, the rest of the batch is stolen too (RMQUEUE_STEAL).
-      let pfn = stealing ? -1 : buddy.takePure(zone, order, migrateType, noFragment);
+      let n = 1;
+      let pfn = stealing ? -1 : buddy.takeRun(zone, order, migrateType, blocks - i);
+      if (pfn >= 0) n = buddy.taken;
+      else if (!stealing) pfn = buddy.takePure(zone, order, migrateType, noFragment);
       if (pfn < 0 && !noFragment) {
         pfn = buddy.steal(zone, order, migrateType);
         stealing = true;
       }
       if (pfn < 0) return;
-      const last = w.load32(list, LAST) - 1;
-      design.link(pfn, order, -1, last, 1);
-      if (last >= 0) design.setNext(last, pfn);
-      else w.store32(list, FIRST, pfn + 1);
-      w.store32(list, LAST, pfn + 1);
-      w.add32(pcp, PCP_COUNT, 1 << order);
+      this.#append(list, pfn, order, n);
+      w.add32(pcp, PCP_COUNT, n << order);
+      i += n;
     }
+  }
+
+  /** `n` blocks one behind the other, to the end of a per-CPU list. */
+  #append(list: Ref, first: number, order: number, n: number): void {
+    const { w, design } = this;
+    const size = 1 << order;
+    const end = first + n * size;
+    let last = w.load32(list, LAST) - 1;
+    if (last >= 0) design.setNext(last, first);
+    else w.store32(list, FIRST, first + 1);
+    for (let pfn = first; pfn < end; pfn += size) {
+      design.link(pfn, order, pfn + size < end ? pfn + size : -1, last, 1);
+      last = pfn;
+    }
+    w.store32(list, LAST, last + 1);
   }
 
   #unlink(pcp: Ref, list: Ref, pfn: number, order: number): void {

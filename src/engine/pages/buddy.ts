@@ -57,6 +57,8 @@ export class Buddy {
   readonly zoneRefs: Int32Array;
   readonly #start: Float64Array;
   readonly #end: Float64Array;
+  /** Blocks that the last `takeRun` gave. */
+  taken = 0;
   /** Zones whose spans overlap: then a span does not say who owns a frame. */
   readonly #interleaved: boolean;
 
@@ -149,6 +151,29 @@ export class Buddy {
       if (pfn < 0) continue;
       this.#remove(zone, pfn, current, migrateType);
       this.#expand(zone, pfn, order, current, migrateType);
+      return pfn;
+    }
+    return -1;
+  }
+
+  /**
+   * As many blocks as `count` successive takes from the type's own lists would
+   * give while they lie one behind the other: the first frame, −1 where the lists
+   * are empty; `taken` says how many. The lists are afterwards as after the takes.
+   */
+  takeRun(zone: number, order: number, migrateType: number, count: number): number {
+    for (let current = order; current <= MAX_ORDER; current++) {
+      const pfn = this.firstFree(zone, current, migrateType);
+      if (pfn < 0) continue;
+      this.#remove(zone, pfn, current, migrateType);
+      this.taken = Math.min(count, 1 << (current - order));
+      // What is left of the block, in its largest aligned parts.
+      let at = pfn + (this.taken << order);
+      for (let part = order; part < current; part++) {
+        if ((at & (1 << part)) === 0) continue;
+        this.#add(zone, at, part, migrateType, false);
+        at += 1 << part;
+      }
       return pfn;
     }
     return -1;

@@ -258,6 +258,11 @@ export class DescriptorCaches {
     return slab;
   }
 
+  /** Whether the next object needs a new slab. */
+  mustGrow(cache: number): boolean {
+    return this.w.load32(this.#cache(cache), KMEM_CACHE_PARTIAL_FIRST) === 0;
+  }
+
   /** Slabs of a cache now. */
   slabs(cache: number): number {
     return this.w.load32(this.#cache(cache), KMEM_CACHE_NR_SLABS);

@@ -11,6 +11,8 @@ import { PAGE_SIZE } from "../../units.js";
 const SPARE = 64;
 
 export class Content {
+  /** Hears of every copy; null while nobody watches. */
+  onCopy: ((from: number, to: number) => void) | null = null;
   readonly #pages = new Map<number, Uint8Array>();
   readonly #spare: Uint8Array[] = [];
 
@@ -42,6 +44,7 @@ export class Content {
 
   /** copy_highpage: what is in one frame is in the other too. */
   copy(from: number, to: number): void {
+    if (this.onCopy !== null) this.onCopy(from, to);
     if (this.#pages.size === 0) return;
     const page = this.#pages.get(from);
     if (page === undefined) this.clear(to);

@@ -125,7 +125,7 @@ export class CopyOnWrite {
     if (fresh < 0) return FAULT_OOM;
     core.content.copy(oldPfn, fresh);
     const folio = core.design.descriptorOf(fresh);
-    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     const desc = tables.lock(table);
     const off = pteAt(vpn);
     if (w.load64(table, off) !== lo || w.hi !== hi) {

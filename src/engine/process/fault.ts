@@ -162,7 +162,7 @@ export class Faults {
     const pages = 1 << order;
     const first = vpn & -pages;
     const folio = core.design.descriptorOf(pfn);
-    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     const desc = tables.lock(table);
     if (!this.#empty(table, first, pages)) {
       tables.unlock(desc);

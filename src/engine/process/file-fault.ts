@@ -141,7 +141,7 @@ export class FileFaults {
     if (pfn < 0) return FAULT_OOM;
     core.content.copy(from, pfn);
     const folio = core.design.descriptorOf(pfn);
-    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     const off = pteAt(vpn);
     const desc = tables.lock(table);
     const empty = (w.load64(table, off) | w.hi) === 0;

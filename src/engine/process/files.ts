@@ -222,6 +222,7 @@ export class Files {
       if (folio < 0) return folio;
       const pfn = this.frameIn(folio as Ref, index);
       core.content.write(pfn, from, bytes.subarray(at - offset, at - offset + n));
+      core.watch?.wrote(pfn);
       folios.set(folio as Ref, PG_DIRTY);
       folios.put(folio as Ref);
       at += n;
@@ -295,6 +296,7 @@ export class Files {
       const page = new Uint8Array(to - from);
       if (folio !== NONE) {
         core.content.write(this.frameIn(folio, index), from % PAGE_SIZE, page);
+        core.watch?.wrote(this.frameIn(folio, index));
         this.base.folios.set(folio, PG_DIRTY);
       } else
         this.#disk
@@ -332,6 +334,7 @@ export class Files {
     const index = Math.floor(size / PAGE_SIZE);
     const folio = this.base.cache.lookup(this.mappingOf(inode), index);
     if (folio !== NONE) this.base.core.content.zeroFrom(this.frameIn(folio, index), from);
+    if (folio !== NONE) this.base.core.watch?.wrote(this.frameIn(folio, index));
     this.#disk.get(this.#number(inode))?.get(index)?.fill(0, from);
   }
 

@@ -19,7 +19,7 @@ import {
   PG_UNEVICTABLE,
 } from "../design/word/axis-flags.js";
 import { T_ANON, type PageType } from "../design/word/axis-types.js";
-import { addressHigh, addressLow, lowHalf, type Words } from "../words/words.js";
+import { addressHigh, addressLow, lowHalf, refOfAddress, type Words } from "../words/words.js";
 import { ALLOC_LOW } from "../pages/allocator.js";
 import type { Core } from "./core.js";
 import { clearBits, setBits, spinLock, spinUnlock, waitBitsClear } from "./locks.js";
@@ -37,6 +37,13 @@ export const LRU_INACTIVE_FILE = 2;
 export const LRU_ACTIVE_FILE = 3;
 export const LRU_UNEVICTABLE = 4;
 export const LRU_LISTS = 5;
+
+/** folio_lru_list: the list that a folio's flags name. */
+function listOf(flags: number): number {
+  if ((flags & PG_UNEVICTABLE) !== 0) return LRU_UNEVICTABLE;
+  const file = (flags & PG_SWAPBACKED) !== 0 ? 0 : LRU_INACTIVE_FILE;
+  return file + ((flags & PG_ACTIVE) !== 0 ? 1 : 0);
+}
 
 export class Folios {
   readonly core: Core;
@@ -162,6 +169,12 @@ export class Folios {
     return (this.w.load32(folio, this.core.layout.flags) & mask) !== 0;
   }
 
+  /** __folio_set_…: on a folio that nobody else can see yet. */
+  mark(folio: Ref, mask: number): void {
+    const { flags } = this.core.layout;
+    this.w.store32(folio, flags, this.w.load32(folio, flags) | mask);
+  }
+
   set(folio: Ref, mask: number): void {
     setBits(this.w, folio, this.core.layout.flags, mask);
   }
@@ -251,59 +264,58 @@ export class Folios {
 
   // LRU lists: doubly linked by the addresses of the folios, 0 at both ends.
 
-  #list(folio: Ref): number {
-    const flags = this.flags(folio);
-    if ((flags & PG_UNEVICTABLE) !== 0) return LRU_UNEVICTABLE;
-    const file = (flags & PG_SWAPBACKED) !== 0 ? 0 : LRU_INACTIVE_FILE;
-    return file + ((flags & PG_ACTIVE) !== 0 ? 1 : 0);
-  }
-
-  #vec(folio: Ref): Ref {
-    return this.core.lruvec(this.nodeOf(folio));
-  }
-
+  /** folio_nid: every folio's flags carry its node on top. */
   nodeOf(folio: Ref): number {
-    const { design, machine } = this.core;
-    return machine.config.zones[design.zoneOf(this.core.pfnOf(folio))].node;
+    this.w.load64(folio, this.core.layout.flags);
+    return this.w.hi >>> 22;
   }
 
   /** folio_add_lru: to the head of its list. */
   lruAdd(folio: Ref, order: number): void {
     const { w, core } = this;
-    const vec = this.#vec(folio);
+    const { lru, flags } = core.layout;
+    const is = w.load64(folio, flags);
+    const vec = core.lruvec(w.hi >>> 22);
     spinLock(w, vec, LRUVEC_LRU_LOCK);
-    const list = LRUVEC_LISTS + this.#list(folio) * 16;
-    const first = core.pointer(vec, list);
+    const list = LRUVEC_LISTS + listOf(is) * 16;
+    const first = w.load64(vec, list);
+    const firstHi = w.hi;
     const at = core.rest(folio);
-    const { lru } = core.layout;
-    core.setPointer(at, lru, first);
-    core.setPointer(at, lru + 8, 0 as Ref);
-    if (first !== 0) core.setPointer(core.rest(first), lru + 8, folio);
-    else core.setPointer(vec, list + 8, folio);
-    core.setPointer(vec, list, folio);
+    const lo = addressLow(folio);
+    const hi = addressHigh(folio);
+    w.store64(at, lru, first, firstHi);
+    w.store64(at, lru + 8, 0, 0);
+    if ((first | firstHi) !== 0)
+      w.store64(core.rest(refOfAddress(first, firstHi)), lru + 8, lo, hi);
+    else w.store64(vec, list + 8, lo, hi);
+    w.store64(vec, list, lo, hi);
     w.add32(vec, LRUVEC_SIZES + ((list - LRUVEC_LISTS) >> 2), 1 << order);
-    this.set(folio, PG_LRU);
+    if (!w.cas32(folio, flags, is, is | PG_LRU)) this.set(folio, PG_LRU);
     spinUnlock(w, vec, LRUVEC_LRU_LOCK);
   }
 
   /** lruvec_del_folio, and the flag with it: folio_isolate_lru, or on the way out. */
   lruDel(folio: Ref, order: number): void {
     const { w, core } = this;
-    const vec = this.#vec(folio);
+    const { lru, flags } = core.layout;
+    const is = w.load64(folio, flags);
+    const vec = core.lruvec(w.hi >>> 22);
     spinLock(w, vec, LRUVEC_LRU_LOCK);
-    const list = LRUVEC_LISTS + this.#list(folio) * 16;
+    const list = LRUVEC_LISTS + listOf(is) * 16;
     const at = core.rest(folio);
-    const { lru } = core.layout;
-    const next = core.pointer(at, lru);
-    const prev = core.pointer(at, lru + 8);
-    if (prev !== 0) core.setPointer(core.rest(prev), lru, next);
-    else core.setPointer(vec, list, next);
-    if (next !== 0) core.setPointer(core.rest(next), lru + 8, prev);
-    else core.setPointer(vec, list + 8, prev);
-    core.setPointer(at, lru, 0 as Ref);
-    core.setPointer(at, lru + 8, 0 as Ref);
+    const next = w.load64(at, lru);
+    const nextHi = w.hi;
+    const prev = w.load64(at, lru + 8);
+    const prevHi = w.hi;
+    if ((prev | prevHi) !== 0) w.store64(core.rest(refOfAddress(prev, prevHi)), lru, next, nextHi);
+    else w.store64(vec, list, next, nextHi);
+    if ((next | nextHi) !== 0)
+      w.store64(core.rest(refOfAddress(next, nextHi)), lru + 8, prev, prevHi);
+    else w.store64(vec, list + 8, prev, prevHi);
+    w.store64(at, lru, 0, 0);
+    w.store64(at, lru + 8, 0, 0);
     w.add32(vec, LRUVEC_SIZES + ((list - LRUVEC_LISTS) >> 2), -(1 << order));
-    this.clear(folio, PG_LRU);
+    if (!w.cas32(folio, flags, is, is & ~PG_LRU)) this.clear(folio, PG_LRU);
     spinUnlock(w, vec, LRUVEC_LRU_LOCK);
   }
 

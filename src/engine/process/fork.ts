@@ -304,7 +304,7 @@ export class Forks {
     this.#spare = -1;
     const folio = core.design.descriptorOf(fresh);
     core.content.copy(pfn, fresh);
-    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     rmap.newAnon(folio, fresh, 0, copy, vpn, false);
     folios.lruAdd(folio, 0);
     w.add32(vmas.mm(copy), MM_RSS_ANON, 1);

@@ -90,7 +90,7 @@ export class HugeFaults {
       folios.put(folio);
       return FAULT_OOM;
     }
-    folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     const desc = tables.lock(pmds);
     const off = pmdAt(first);
     if (w.load64(pmds, off) !== lo || w.hi !== hi) {

@@ -251,6 +251,7 @@ export class Hugetlb {
   unmap(vma: Ref, mm: Ref, start: number, end: number): void {
     const { w, tables, folios, counts } = this.base;
     const mmId = counts.mmId(vma);
+    if (this.base.core.watch !== null) this.base.core.watch.forgotten(mmId, start, end);
     for (let vpn = start; vpn < end; vpn += PMD_PAGES) {
       const pmds = tables.pmdTable(mm, vpn);
       if (pmds === NONE) continue;

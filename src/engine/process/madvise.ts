@@ -263,6 +263,7 @@ export class Advice {
   /** madvise_free_pte_range: clean again, and first to go. */
   #lazyFree(mm: Ref, vma: Ref, start: number, end: number): number {
     const { w, folios, swap, core, counts } = this.base;
+    core.watch?.forgotten(counts.mmId(vma), start, end);
     this.#entries(mm, vma, start, end, (table, off, _vpn, huge) => {
       const lo = w.load64(table, off);
       const hi = w.hi;

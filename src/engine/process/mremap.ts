@@ -234,6 +234,8 @@ export class Remap {
   #moveTables(mm: Ref, vma: Ref, from: number, to: number, pages: number): boolean {
     const { w, tables, zap, counts } = this.base;
     const mmId = counts.mmId(vma);
+    this.base.core.watch?.forgotten(mmId, from, from + pages);
+    this.base.core.watch?.forgotten(mmId, to, to + pages);
     for (let i = 0; i < pages;) {
       const vpn = from + i;
       const at = to + i;

@@ -183,6 +183,7 @@ export class Process {
       const n = Math.min(PAGE_SIZE - from, bytes.length - done);
       const frame = this.#frame(Math.floor(at / PAGE_SIZE), true, at);
       this.kernel.base.core.content.write(frame, from, bytes.subarray(done, done + n));
+      this.kernel.base.core.watch?.wrote(frame);
       done += n;
     }
   }

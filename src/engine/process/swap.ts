@@ -167,6 +167,7 @@ export class Swap {
 
   /** Writes a frame's content to a slot. */
   write(slot: number, frame: number): void {
+    if (this.core.watch !== null) this.core.watch.copied(frame, -1 - slot);
     const page = new Uint8Array(4096);
     this.core.content.read(frame, 0, page);
     if (page.every((b) => b === 0)) this.#store.delete(slot);
@@ -174,6 +175,7 @@ export class Swap {
   }
 
   read(slot: number, frame: number): void {
+    if (this.core.watch !== null) this.core.watch.copied(-1 - slot, frame);
     const page = this.#store.get(slot);
     if (page === undefined) this.core.content.clear(frame);
     else this.core.content.write(frame, 0, page);

@@ -95,9 +95,11 @@ export class UserPages {
 
   /** What the device writes. */
   write(at: number, bytes: Uint8Array): void {
-    this.#each(at, bytes.length, (pfn, from, done, n) =>
-      this.process.kernel.base.core.content.write(pfn, from, bytes.subarray(done, done + n)),
-    );
+    const { core } = this.process.kernel.base;
+    this.#each(at, bytes.length, (pfn, from, done, n) => {
+      core.content.write(pfn, from, bytes.subarray(done, done + n));
+      core.watch?.wrote(pfn);
+    });
   }
 
   #each(

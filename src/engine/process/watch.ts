@@ -16,4 +16,10 @@ export interface Watch {
   pinned(pfn: number, special: boolean): void;
   /** Reference or map count asked of a page whose type has none. */
   countless(pfn: number, what: string): void;
+  /** A process, a device or a file operation wrote to a frame. */
+  wrote(pfn: number): void;
+  /** What is in one frame is in the other now; a place below zero is swap slot −1 − place. */
+  copied(from: number, to: number): void;
+  /** What these pages of a process held is given up: unmapped, freed lazily, moved away. */
+  forgotten(mmId: number, start: number, end: number): void;
 }

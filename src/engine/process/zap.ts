@@ -79,6 +79,7 @@ export class Zap {
    */
   range(vma: Ref, mm: Ref, mmId: number, start: number, end: number, keepAnon = false): number {
     const { tables, w } = this;
+    if (this.core.watch !== null) this.core.watch.forgotten(mmId, start, end);
     for (let vpn = start; vpn < end;) {
       const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
       const pmds = tables.pmdTable(mm, vpn);

@@ -16,10 +16,20 @@ import { lines } from "./lines.js";
 import { live } from "./live.js";
 import { CLI } from "./places.js";
 import { note, progress } from "./print.js";
+import { processes } from "./process.js";
 import type { Section } from "./section.js";
 import { whole } from "./whole.js";
 
-const SECTIONS: readonly Section[] = [kernel, live, whole, classification, alloc, large, lines];
+const SECTIONS: readonly Section[] = [
+  kernel,
+  live,
+  whole,
+  classification,
+  alloc,
+  processes,
+  large,
+  lines,
+];
 
 function fail(message: string): never {
   process.stderr.write(`bench: ${message}\n`);

@@ -363,9 +363,13 @@ export class Machine {
 
   /** Frees a described block, any page of which is given: words first, then the descriptor, then the pages. Allocates nothing. */
   freeTyped(page: number): void {
+    const pfn = this.design.blockOf(page);
+    this.freeBlock(pfn, this.design.orderOf(pfn));
+  }
+
+  /** The same where first frame and order are known. */
+  freeBlock(pfn: number, order: number): void {
     const { design } = this;
-    const pfn = design.blockOf(page);
-    const order = design.orderOf(pfn);
     const cache = design.cacheFor(design.typeOf(pfn), order);
     const descriptor = cache < 0 ? (0 as Ref) : design.separateOf(pfn);
     design.release(pfn, order);

@@ -9,15 +9,32 @@
  * rule "one place" reports it as lost. What cannot be seen this way is a leak: a
  * block that nobody wants any more looks held.
  */
-import { isFolioType, T_BUDDY, T_MISC } from "../engine/design/word/axis-types.js";
+import {
+  isFolioType,
+  MISC_UNKNOWN,
+  T_BUDDY,
+  T_MISC,
+  T_SLAB,
+} from "../engine/design/word/axis-types.js";
+import { PMD_PAGES } from "../engine/process/constants.js";
 import type { Machine } from "../engine/machine.js";
 import { MAX_ORDER } from "../engine/pages/zones.js";
 import { viewOf, type Claims, type HeldBlock } from "../engine/sanitizer/view.js";
 
-/** Blocks that somebody holds, in ascending order. Throws RuleViolation where a list never ends. */
-export function heldBlocks(m: Machine, given: Claims["given"]): HeldBlock[] {
+/** Blocks that somebody holds; `pooled` are the first frames of free huge pages. Throws RuleViolation where a list never ends. */
+export function heldBlocks(
+  m: Machine,
+  given: Claims["given"],
+  pooled: Iterable<number> = [],
+): HeldBlock[] {
   const taken = takenFrames(m, given);
   const held: HeldBlock[] = [];
+  // A pooled block belongs to nobody: each of its pages stands for itself.
+  for (const first of pooled) {
+    taken.fill(1, first, first + PMD_PAGES);
+    for (let pfn = first; pfn < first + PMD_PAGES; pfn++)
+      held.push({ pfn, order: 0, type: T_MISC, subtype: MISC_UNKNOWN, refs: 0 });
+  }
   for (const { start, end } of given) {
     for (let pfn = start; pfn < end;) {
       const block = taken[pfn] === 1 ? null : blockAt(m, pfn);
@@ -32,7 +49,8 @@ export function heldBlocks(m: Machine, given: Claims["given"]): HeldBlock[] {
 function takenFrames(m: Machine, given: Claims["given"]): Uint8Array {
   const view = viewOf(m, { given, held: [] });
   const taken = new Uint8Array(m.config.frames);
-  for (const slab of view.slabs) taken[slab.pfn] = 1;
+  // Page tables lie where slabs do; they are blocks of their own.
+  for (const slab of view.slabs) if (m.design.typeOf(slab.pfn) === T_SLAB) taken[slab.pfn] = 1;
   for (const list of [...view.freeLists, ...view.pcpLists]) {
     for (const { pfn, order } of list.blocks) taken.fill(1, pfn, pfn + 2 ** order);
   }

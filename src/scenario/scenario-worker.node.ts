@@ -5,12 +5,15 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { parseDesign } from "../engine/design/presets.js";
+import { widenInlining } from "./jit.node.js";
 import { explanation, frameOf, placeOf } from "./explain.node.js";
 import { loadScenario } from "./load.node.js";
 import { narrate } from "./narrator.js";
 import { NOTHING_LEFT, type FromWorker, type WorkerTask } from "./worker-messages.js";
 
 const { path, design } = workerData as WorkerTask;
+widenInlining();
+
 const tell = (message: FromWorker): void => parentPort?.postMessage(message);
 
 function locate(error: unknown): string | null {

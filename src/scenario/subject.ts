@@ -7,6 +7,10 @@ import type { Design } from "../engine/design/presets.js";
 import type { RuleViolation } from "../engine/errors.js";
 import type { Machine } from "../engine/machine.js";
 import { Kernel, type KernelRequest } from "../engine/process/kernel.js";
+import { S_INODES, S_MM_IDS } from "../engine/process/core.js";
+import { freeHugePages } from "../engine/sanitizer/process/pools.js";
+import { inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
+import type { HeldFolio } from "../engine/sanitizer/process/view.js";
 import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
 import { heldBlocks } from "./held.js";
 import type { Stretch } from "../engine/machine-plan.js";
@@ -84,6 +88,25 @@ function freePages(machine: Machine): number {
 
 /** Every rule of the machine that does not hold now. */
 export function brokenRules(subject: Subject): RuleViolation[] {
-  const { machine, given } = subject;
-  return inspectMachine(machine, { given, held: heldBlocks(machine, given) });
+  const { kernel, machine, given } = subject;
+  const held = heldBlocks(machine, given, freeHugePages(kernel));
+  const broken = inspectMachine(machine, { given, held });
+  // A scenario that never had a process or a file holds its folios itself.
+  if (!hasProcesses(kernel)) return broken;
+  return [...broken, ...inspectProcesses(kernel, { folios: pinsOf(kernel), blocks: held })];
+}
+
+const hasProcesses = ({ base }: Kernel): boolean =>
+  base.w.load32(base.core.state, S_MM_IDS) > 0 || base.w.load32(base.core.state, S_INODES) > 0;
+
+/** What user pages hold that the words cannot explain. */
+function pinsOf(kernel: Kernel): HeldFolio[] {
+  return [...kernel.userPages].flatMap((pages) =>
+    [...pages.pfns].map((pfn) => ({
+      pfn,
+      refs: pages.pinned ? 0 : 1,
+      pins: pages.pinned ? 1 : 0,
+      who: `pages of process ${pages.process.pid} that a device has`,
+    })),
+  );
 }

@@ -6,7 +6,7 @@
  * Nothing here has state of its own but contents; everything else is words.
  */
 import type { Ref } from "../../units.js";
-import { FOLIO_PFN, LRUVEC_SIZE } from "../layout/generated/offsets.js";
+import { FOLIO_PFN, LRUVEC_SIZE, MM_SIZE } from "../layout/generated/offsets.js";
 import type { FolioLayout, PageDesign } from "../design/word/axis.js";
 import { MISC_ZERO } from "../design/word/axis-types.js";
 import type { Machine } from "../machine.js";
@@ -29,14 +29,19 @@ export const S_HUGETLB_TOTAL = 40;
 export const S_HUGETLB_FREE = 44;
 export const S_HUGETLB_RESERVED = 48;
 export const S_HUGETLB_LOCK = 56;
-/** First vm_struct of the vmalloc list. */
+/** First vmap_area of the vmalloc range, and the lock of that list. */
 export const S_VM_FIRST = 64;
+export const S_VM_LOCK = 68;
 /** Swap: slots, slots in use, where to look next, lock; KSM: first stable folio. */
 export const S_SWAP_USED = 72;
 export const S_SWAP_NEXT = 76;
 export const S_SWAP_LOCK = 80;
 export const S_KSM_FIRST = 84;
-const S_LRUVECS = 128;
+/** The index of scattered pages. */
+export const S_PFN_INDEX = 96;
+/** init_mm, which is no object of a cache; it has page tables while there are areas. */
+const S_INIT_MM = 128;
+const S_LRUVECS = S_INIT_MM + Math.ceil(MM_SIZE / 64) * 64;
 const LRUVEC_STRIDE = Math.ceil(LRUVEC_SIZE / 16) * 16;
 const STOCK_BYTES = 16;
 
@@ -88,6 +93,11 @@ export class Core {
     this.#pages = machine.design.wordsOf(0).ref;
     this.#refsPerPage = machine.design.pageBytes / 16;
     this.#pagesEnd = this.#pages + machine.config.frames * this.#refsPerPage;
+  }
+
+  /** The kernel's own address space. */
+  get initMm(): Ref {
+    return (this.state + S_INIT_MM / 16) as Ref;
   }
 
   /** LRU lists of a node. */

@@ -37,7 +37,13 @@ import { O_FILE, O_INODE } from "./objects.js";
 export const KIND_DISK = 0;
 export const KIND_TMPFS = 1;
 export const KIND_HUGETLB = 2;
-export type FileKind = typeof KIND_DISK | typeof KIND_TMPFS | typeof KIND_HUGETLB;
+/** A driver's: no pages of its own, what is mapped is the driver's business. */
+export const KIND_DEVICE = 3;
+export type FileKind =
+  | typeof KIND_DISK
+  | typeof KIND_TMPFS
+  | typeof KIND_HUGETLB
+  | typeof KIND_DEVICE;
 
 const NONE = 0 as Ref;
 

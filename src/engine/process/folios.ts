@@ -158,7 +158,7 @@ export class Folios {
       machine.disownFolio(pfn);
       return this.toPool(pfn);
     }
-    machine.freeTyped(pfn);
+    machine.freeBlock(pfn, order);
   }
 
   flags(folio: Ref): number {

@@ -293,6 +293,7 @@ export class Forks {
     // Private and writable: whoever writes next copies.
     const bits = shared ? lo & ~PTE_DIRTY : lo & ~(PTE_WRITE | PTE_DIRTY);
     if (!shared && (lo & PTE_WRITE) !== 0) w.store64(from, off, lo & ~PTE_WRITE, hi);
+    if (folio === NONE) this.base.special?.mapped(pfn);
     w.store64(to, off, folio === NONE ? lo & ~(shared ? 0 : PTE_WRITE) : bits, hi);
     return true;
   }

@@ -113,7 +113,7 @@ export class Gup {
     if ((lo & PTE_PRESENT) === 0) return false;
     if ((flags & FOLL_WRITE) !== 0 && (lo & PTE_WRITE) === 0) return false;
     const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi) + (huge ? vpn & 511 : 0);
-    if ((lo & PTE_SPECIAL) !== 0) return this.#fastSpecial(pfn, out, at);
+    if ((lo & PTE_SPECIAL) !== 0) return this.#fastSpecial(pfn, out, at, table, off);
     if (huge && core.isHugeZero(pfn - (vpn & 511))) return false;
     // The lookup of memory descriptors: read, check, take, read again.
     const folio = tryGetFolio(core.machine, core.cpu, pfn);
@@ -140,10 +140,17 @@ export class Gup {
   }
 
   /** A special entry: only where the page alone leads to what holds it. */
-  #fastSpecial(pfn: number, out: GotPages, at: number): boolean {
-    const { special, core } = this.base;
+  #fastSpecial(pfn: number, out: GotPages, at: number, table: Ref, off: number): boolean {
+    const { special, core, w } = this.base;
     if (special === null || special.carries || core.isZeroPage(pfn)) return false;
+    const lo = w.load64(table, off);
+    const hi = w.hi;
+    if ((lo & PTE_SPECIAL) === 0 || ptePfn(lo, hi) !== pfn) return false;
     if (special.getFromPage(pfn, 1) === NONE) return false;
+    if (w.load64(table, off) !== lo || w.hi !== hi) {
+      special.put(pfn, NONE, 1);
+      return false;
+    }
     core.watch?.pinned(pfn, true);
     out.pfns[at] = pfn;
     out.carried[at] = 0;
@@ -157,8 +164,9 @@ export class Gup {
     const zone = core.machine.config.zones[core.design.zoneOf(pfn)];
     if (zone.type === ZONE_MOVABLE) return false;
     if ((flags & FOLL_WRITE) === 0 || folios.isAnon(folio)) return true;
-    // gup_fast_folio_allowed: only memory's own files.
-    return this.files.kind(this.files.inodeOf(folios.mapping(folio))) !== 0;
+    // gup_fast_folio_allowed: only memory's own files; what has no mapping goes the slow way.
+    const mapping = folios.mapping(folio);
+    return mapping !== NONE && this.files.kind(this.files.inodeOf(mapping)) !== 0;
   }
 
   /** gup_must_unshare: a pin of what may be shared would see copies go by. */
@@ -296,7 +304,7 @@ export class Gup {
     const { core, folios, special } = this.base;
     if (core.isZeroPage(pfn) || this.#inHugeZero(pfn)) return;
     const folio = folios.ofPage(pfn);
-    if (carried !== NONE || (folio === NONE && special !== null)) {
+    if (carried !== NONE || (special !== null && (folio === NONE || special.owns(pfn)))) {
       special?.put(pfn, carried, 1);
       return;
     }

@@ -40,6 +40,7 @@ import { Splits } from "./split.js";
 import { SwapFaults } from "./swap-fault.js";
 import { ThpPolicy } from "./thp-policy.js";
 import { Unmap } from "./unmap.js";
+import type { UserPages } from "./user-pages.js";
 
 /** The machine and kernel that are wanted. Everything may be left out. */
 export interface KernelRequest extends MachineRequest {
@@ -77,6 +78,8 @@ export class Kernel {
   readonly given: readonly Stretch[];
   /** Processes that have not ended, by number. */
   readonly processes = new Map<number, Process>();
+  /** Pages of processes that somebody holds. */
+  readonly userPages = new Set<UserPages>();
   #nextPid = 1;
 
   /**

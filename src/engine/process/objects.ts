@@ -13,6 +13,16 @@ const spec = (name: string, struct: keyof typeof STRUCTS, size?: number): CacheS
   return { name, size: size ?? STRUCTS[struct].size, fidelity, source };
 };
 
+/** A general cache of that size: arrays of pages come from it. */
+function kmalloc(size: number): CacheSpec {
+  return {
+    name: `kmalloc-${size}`,
+    size,
+    fidelity: "derived",
+    source: "kmalloc caches of 6.18 (powers of two; without kmalloc-96 and -192)",
+  };
+}
+
 /** In this order behind the caches of a design's descriptors. */
 export const OBJECTS: readonly CacheSpec[] = [
   spec("mm_struct", "MM"),
@@ -27,6 +37,12 @@ export const OBJECTS: readonly CacheSpec[] = [
   spec("vmap_area", "VMAP_AREA"),
   spec("scamem", "SCAMEM"),
   spec("ksm_stable_node", "KSM_NODE"),
+  kmalloc(64),
+  kmalloc(128),
+  kmalloc(256),
+  kmalloc(512),
+  kmalloc(1024),
+  kmalloc(2048),
 ];
 
 export const O_MM = 0;
@@ -41,3 +57,5 @@ export const O_VM_STRUCT = 8;
 export const O_VMAP_AREA = 9;
 export const O_SCAMEM = 10;
 export const O_KSM_NODE = 11;
+/** kmalloc-64; the next powers of two up to 2048 follow. */
+export const O_KMALLOC = 12;

@@ -20,6 +20,11 @@ export interface SpecialPages {
   getFromVma(vma: Ref, vpn: number, pfn: number, n: number): Ref | number;
   /** Whether a pin has to carry the object, because the page cannot lead to it. */
   readonly carries: boolean;
+  /** Whether a page that looks like a folio's is one of these: asked before a release. */
+  owns(pfn: number): boolean;
+  /** A special entry that maps the page was copied (fork), or cleared. */
+  mapped(pfn: number): void;
+  unmapped(pfn: number): void;
   /** Gives back `n` references, found through the page (`holder` 0) or through what the pin carried. */
   put(pfn: number, holder: Ref, n: number): void;
 }

@@ -65,6 +65,7 @@ export class UserPages {
       out.carried.subarray(0, got),
       flags,
     );
+    process.kernel.userPages.add(pages);
     if (error === 0) return pages;
     pages.release();
     const what = (flags & FOLL_PIN) !== 0 ? "pin" : "get";
@@ -82,6 +83,11 @@ export class UserPages {
   /** Registers memory with a device: pinned for a long time, writable. */
   static register(process: Process, addr: number, length: number): UserPages {
     return UserPages.get(process, addr, length, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM, "fast");
+  }
+
+  /** Whether they are pinned, not merely got. */
+  get pinned(): boolean {
+    return (this.#flags & FOLL_PIN) !== 0;
   }
 
   /** What the device reads: bytes from `at` on, by frame, whatever the process maps now. */
@@ -120,9 +126,9 @@ export class UserPages {
   release(dirty = false): void {
     if (!this.#held) return;
     this.#held = false;
-    const { gup } = this.process.kernel;
-    const pinned = (this.#flags & FOLL_PIN) !== 0;
+    const { gup, userPages } = this.process.kernel;
+    userPages.delete(this);
     for (let i = 0; i < this.pfns.length; i++)
-      gup.release(this.pfns[i], this.#carried[i] as Ref, pinned, dirty);
+      gup.release(this.pfns[i], this.#carried[i] as Ref, this.pinned, dirty);
   }
 }

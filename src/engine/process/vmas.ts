@@ -14,6 +14,7 @@ import {
   AVC_SAME_VMA_NEXT,
   FILE_F_INODE,
   FILE_F_REF,
+  FILE_PRIVATE_DATA,
   INODE_HOST,
   INODE_I_COUNT,
   VMA_ANON_VMA_CHAIN,
@@ -74,6 +75,8 @@ export class Vmas {
   /** Called for a VMA that is copied or goes away, where its ops ask for it. */
   opened: (vma: Ref) => void = () => {};
   closed: (vma: Ref) => void = () => {};
+  /** Called for an open file with private data whose last reference went. */
+  releaseFile: (file: Ref) => void = () => {};
 
   constructor(core: Core, anonVmas: AnonVmas) {
     this.core = core;
@@ -128,6 +131,7 @@ export class Vmas {
   putFile(file: Ref): void {
     if (this.w.add32(file, FILE_F_REF, -1) !== 0) return;
     const inode = this.core.pointer(file, FILE_F_INODE);
+    if (this.core.pointer(file, FILE_PRIVATE_DATA) !== NONE) this.releaseFile(file);
     this.core.freeObject(O_FILE, file);
     if (this.w.add32(inode, INODE_I_COUNT, -1) === 0) this.releaseInode(inode);
   }

@@ -36,11 +36,14 @@ import {
 import type { Folios } from "./folios.js";
 import type { MapCounts } from "./map-counts.js";
 import { pmdAt, pteAt, type PageTables } from "./page-tables.js";
+import type { SpecialPages } from "./special.js";
 import { PG_SWAPCACHE, type Swap } from "./swap.js";
 
 const NONE = 0 as Ref;
 
 export class Zap {
+  /** Who counts special entries; null: nobody. */
+  special: SpecialPages | null = null;
   readonly core: Core;
   readonly w: Words;
   readonly folios: Folios;
@@ -121,6 +124,7 @@ export class Zap {
       }
       if ((lo & PTE_SPECIAL) !== 0) {
         w.store64(table, off, 0, 0);
+        this.special?.unmapped(ptePfn(lo, hi));
         continue;
       }
       const pfn = ptePfn(lo, hi);

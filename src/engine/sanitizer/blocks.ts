@@ -12,13 +12,24 @@ import {
   PAGE64_REFCOUNT,
   SLOT64_REF_COUNT,
 } from "../layout/generated/offsets.js";
-import { isFolioType, T_BUDDY, T_MISC, T_SLAB } from "../design/word/axis-types.js";
+import {
+  isFolioType,
+  T_ANON,
+  T_ANON_EXCLUSIVE,
+  T_BUDDY,
+  T_MISC,
+  T_SLAB,
+} from "../design/word/axis-types.js";
 import type { HeldBlock, View } from "./view.js";
 import type { Report, Rule } from "./rule.js";
 
 /** An overlay has no name of its own for every type: it answers Misc there. */
 const answers = (view: View, block: HeldBlock, type: number): boolean =>
-  type === block.type || (view.m.design.overlay && type === T_MISC && !isFolioType(block.type));
+  plain(type) === plain(block.type) ||
+  (view.m.design.overlay && type === T_MISC && !isFolioType(block.type));
+
+/** A type that is spent on a bit of single pages is no other type of the block. */
+const plain = (type: number): number => (type === T_ANON_EXCLUSIVE ? T_ANON : type);
 
 function pageOfHeld(view: View, block: HeldBlock, pfn: number, report: Report): void {
   const { design } = view.m;

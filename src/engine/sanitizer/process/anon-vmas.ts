@@ -64,7 +64,9 @@ function linked(
 
 /** VMA → which process has it where. */
 function vmaPlaces(view: ProcessView): Map<Ref, string> {
-  return new Map(view.mms.flatMap((mm) => mm.vmas.map((v) => [v.vma, place(mm, v.start)] as const)));
+  return new Map(
+    view.mms.flatMap((mm) => mm.vmas.map((v) => [v.vma, place(mm, v.start)] as const)),
+  );
 }
 
 interface Relations {
@@ -84,8 +86,7 @@ function chains(view: ProcessView, report: KernelReport): Relations {
     const first = core.pointer(vma, VMA_ANON_VMA_CHAIN);
     const list = linked(view, first, AVC_SAME_VMA_NEXT, AVC_SAME_VMA_PREV, O_AVC, say);
     ofVma.set(vma, list);
-    for (const avc of list)
-      if (core.pointer(avc, AVC_VMA) !== vma) say(`${avc} is another VMA's`);
+    for (const avc of list) if (core.pointer(avc, AVC_VMA) !== vma) say(`${avc} is another VMA's`);
     if ((core.pointer(vma, VMA_ANON_VMA_CHAIN + 8) || NONE) !== (list.at(-1) ?? NONE))
       say("its last is not the last");
     const own = core.pointer(vma, VMA_ANON_VMA);

@@ -159,7 +159,11 @@ export const WRITABLE_PRIVATE_PAGES_ARE_EXCLUSIVE: KernelRule = {
         const vma = view.vmaAt(mm, entry.vpn);
         if (vma === undefined || (vma.flags & VM_SHARED) !== 0) continue;
         if (!isAnon(folio))
-          report(entry.pfn, "a private mapping may write to a page of a file", place(mm, entry.vpn));
+          report(
+            entry.pfn,
+            "a private mapping may write to a page of a file",
+            place(mm, entry.vpn),
+          );
         else if (!view.core.design.isExclusive(entry.pfn))
           report(
             entry.pfn,

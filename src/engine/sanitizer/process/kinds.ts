@@ -36,11 +36,7 @@ export const NAMED_FOLIOS_LIVE: KernelRule = {
   says: "a page cache slot, a swap cache word, a holder names a folio that its pages name too: none that was freed",
   watch(view, report) {
     for (const { named, who } of view.strayNames)
-      report(
-        view.core.pfnOf(named),
-        `descriptor ${named} is named and no page belongs to it`,
-        who,
-      );
+      report(view.core.pfnOf(named), `descriptor ${named} is named and no page belongs to it`, who);
     for (const { pfn, who } of view.strayHolders)
       report(pfn, "it is held as a folio and is none", who);
   },

@@ -2,7 +2,11 @@
  * Rules of what is counted out: swap slots, the hugetlb pool, memory cgroups.
  */
 import type { Ref } from "../../../units.js";
-import { MEMCG_DESCRIPTOR_BYTES, MEMCG_PARENT, MEMCG_USAGE } from "../../layout/generated/offsets.js";
+import {
+  MEMCG_DESCRIPTOR_BYTES,
+  MEMCG_PARENT,
+  MEMCG_USAGE,
+} from "../../layout/generated/offsets.js";
 import { S_HUGETLB_LOCK, S_SWAP_LOCK, SWAP_SLOT_BYTES } from "../../process/core.js";
 import { O_MEMCG } from "../../process/objects.js";
 import { PG_SWAPCACHE } from "../../process/swap.js";
@@ -121,18 +125,12 @@ function stocks(view: ProcessView): Map<Ref, number> {
   for (let cpu = 0; cpu < view.kernel.machine.allocator.cpus; cpu++) {
     const stock = view.core.stock(cpu);
     const memcg = view.base.w.load32(stock, 0) as Ref;
-    if (memcg !== NONE)
-      ahead.set(memcg, (ahead.get(memcg) ?? 0) + view.base.w.load32(stock, 4));
+    if (memcg !== NONE) ahead.set(memcg, (ahead.get(memcg) ?? 0) + view.base.w.load32(stock, 4));
   }
   return ahead;
 }
 
-function descriptors(
-  view: ProcessView,
-  memcg: Ref,
-  bytes: number,
-  report: KernelReport,
-): number {
+function descriptors(view: ProcessView, memcg: Ref, bytes: number, report: KernelReport): number {
   if (!view.base.memcgs.chargesDescriptors) return 0;
   const says = view.base.w.load32(memcg, MEMCG_DESCRIPTOR_BYTES);
   if (says !== bytes)

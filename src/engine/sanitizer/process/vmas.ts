@@ -119,7 +119,8 @@ export const RSS_IS_WHAT_IS_MAPPED: KernelRule = {
       ] as const) {
         const says = view.base.w.load32(mm.mm, counter);
         const n = must.get(counter) ?? 0;
-        if (says !== n) report(-1, `it counts ${says} ${name} pages, the tables show ${n}`, nameOf(mm));
+        if (says !== n)
+          report(-1, `it counts ${says} ${name} pages, the tables show ${n}`, nameOf(mm));
       }
     }
   },
@@ -156,7 +157,7 @@ export const TABLES_ARE_NEEDED: KernelRule = {
           report(t.pfn, "its descriptor names another process", place(mm, t.start));
         if (view.base.w.load32(desc, ptl) !== 0)
           report(t.pfn, "its lock is held", place(mm, t.start));
-        if (t.level < 3 && !mm.vmas.some((v) => v.start < t.end && v.end > t.start))
+        if (!t.deposited && t.level < 3 && !mm.vmas.some((v) => v.start < t.end && v.end > t.start))
           report(t.pfn, `a table of level ${t.level} lies over no VMA`, place(mm, t.start));
       }
       const bytes = view.base.w.load32(mm.mm, MM_PGTABLES_BYTES);

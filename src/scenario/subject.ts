@@ -106,7 +106,7 @@ function pinsOf(kernel: Kernel): HeldFolio[] {
       pfn,
       refs: pages.pinned ? 0 : 1,
       pins: pages.pinned ? 1 : 0,
-      who: `pages of process ${pages.process.pid} that a device has`,
+      who: `pages of process ${pages.pid} that a device has`,
     })),
   );
 }

@@ -3,19 +3,19 @@
  */
 import { MmError } from "../errors.js";
 import type { Ref } from "../../units.js";
-import type { Kernel } from "./kernel.js";
+import type { Operations } from "./operations.js";
 
 const NOBODY = 0 as Ref;
 
 export class OpenFile {
-  readonly kernel: Kernel;
+  readonly kernel: Operations;
   /** struct file. */
   readonly file: Ref;
   readonly inode: Ref;
   #open = true;
   #linked = true;
 
-  constructor(kernel: Kernel, file: Ref, inode: Ref) {
+  constructor(kernel: Operations, file: Ref, inode: Ref) {
     this.kernel = kernel;
     this.file = file;
     this.inode = inode;

@@ -26,8 +26,8 @@ import {
   PTE_THERE,
   PTE_WRITE,
 } from "./entry.js";
-import type { Kernel } from "./kernel.js";
 import { pmdAt, pteAt } from "./page-tables.js";
+import type { Operations } from "./operations.js";
 import type { OpenFile } from "./open-file.js";
 import { UserPages } from "./user-pages.js";
 
@@ -72,16 +72,18 @@ export interface Rss {
 }
 
 export class Process {
-  readonly kernel: Kernel;
+  readonly kernel: Operations;
   /** struct mm_struct. */
   readonly mm: Ref;
   readonly pid: number;
   #alive = true;
 
-  constructor(kernel: Kernel, mm: Ref, pid: number) {
+  /** Gives an address space its number. Processes come from `Kernel.createProcess` and `fork`. */
+  constructor(kernel: Operations, mm: Ref) {
     this.kernel = kernel;
     this.mm = mm;
-    this.pid = pid;
+    this.pid = kernel.nextPid();
+    kernel.processes.set(this.pid, this);
   }
 
   get alive(): boolean {
@@ -141,7 +143,7 @@ export class Process {
   fork(): Process {
     const child = this.kernel.forks.fork(this.mm);
     if (child === NONE) throw new MmError(12, `fork of process ${this.pid}`, "no memory");
-    return this.kernel.adopt(child);
+    return new Process(this.kernel, child);
   }
 
   /** Gives back all memory. */

@@ -9,10 +9,18 @@
 import { MmError } from "../errors.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
-import type { Process } from "./process.js";
+import type { Holder, Operations } from "./operations.js";
 
-export class UserPages {
-  readonly process: Process;
+/** Whose pages are wanted: a process. */
+export interface PagesOf {
+  readonly kernel: Operations;
+  readonly mm: Ref;
+  readonly pid: number;
+}
+
+export class UserPages implements Holder {
+  readonly kernel: Operations;
+  readonly pid: number;
   /** First byte in the first page. */
   readonly offset: number;
   /** Frames, in order. */
@@ -22,13 +30,14 @@ export class UserPages {
   #held = true;
 
   private constructor(
-    process: Process,
+    process: PagesOf,
     offset: number,
     pfns: Int32Array,
     carried: Int32Array,
     flags: number,
   ) {
-    this.process = process;
+    this.kernel = process.kernel;
+    this.pid = process.pid;
     this.offset = offset;
     this.pfns = pfns;
     this.#carried = carried;
@@ -37,7 +46,7 @@ export class UserPages {
 
   /** See `Process.gup`. */
   static get(
-    process: Process,
+    process: PagesOf,
     addr: number,
     length: number,
     flags: number,
@@ -74,14 +83,14 @@ export class UserPages {
   }
 
   /** O_DIRECT into user memory: pins for the time of one write. */
-  static directRead(process: Process, addr: number, bytes: Uint8Array): void {
+  static directRead(process: PagesOf, addr: number, bytes: Uint8Array): void {
     const pages = UserPages.get(process, addr, bytes.length, FOLL_PIN | FOLL_WRITE, "fast");
     pages.write(0, bytes);
     pages.release(true);
   }
 
   /** Registers memory with a device: pinned for a long time, writable. */
-  static register(process: Process, addr: number, length: number): UserPages {
+  static register(process: PagesOf, addr: number, length: number): UserPages {
     return UserPages.get(process, addr, length, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM, "fast");
   }
 
@@ -94,14 +103,14 @@ export class UserPages {
   read(at: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
     this.#each(at, length, (pfn, from, done, n) =>
-      this.process.kernel.base.core.content.read(pfn, from, out.subarray(done, done + n)),
+      this.kernel.base.core.content.read(pfn, from, out.subarray(done, done + n)),
     );
     return out;
   }
 
   /** What the device writes. */
   write(at: number, bytes: Uint8Array): void {
-    const { core } = this.process.kernel.base;
+    const { core } = this.kernel.base;
     this.#each(at, bytes.length, (pfn, from, done, n) => {
       core.content.write(pfn, from, bytes.subarray(done, done + n));
       core.watch?.wrote(pfn);
@@ -126,7 +135,7 @@ export class UserPages {
   release(dirty = false): void {
     if (!this.#held) return;
     this.#held = false;
-    const { gup, userPages } = this.process.kernel;
+    const { gup, userPages } = this.kernel;
     userPages.delete(this);
     for (let i = 0; i < this.pfns.length; i++)
       gup.release(this.pfns[i], this.#carried[i] as Ref, this.pinned, dirty);

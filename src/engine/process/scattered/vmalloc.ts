@@ -114,9 +114,9 @@ export class Vmalloc {
     }
     const object = this.objects.make(area, pfns);
     if (object < 0 || !this.#map(area, pfns, order)) {
+      this.#unlink(area);
       if (object >= 0) this.#letGo(area);
       else this.givePages(pfns);
-      this.#unlink(area);
       // The last reference takes a vm_struct along where that is what is counted.
       if (object < 0 || this.objects.object.name !== "vm-struct")
         this.base.core.freeObject(O_VM_STRUCT, area);

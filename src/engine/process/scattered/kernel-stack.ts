@@ -1,0 +1,47 @@
+/**
+ * A kernel stack in vmalloc space (CONFIG_VMAP_STACK): four pages and the guard
+ * page before which it ends.
+ *
+ * Source: kernel/fork.c of 6.18 (alloc_thread_stack_node, THREAD_SIZE 16 KiB).
+ * Simplified: no cache of stacks per CPU, no accounting; the guard page that
+ * catches an overflow is that of the area below, here the stack's own.
+ */
+import { PAGE_SIZE } from "../../../units.js";
+import type { Area } from "./area.js";
+
+export const STACK_PAGES = 4;
+
+export class KernelStack {
+  readonly area: Area;
+  /** Bytes in use, from the top. */
+  #used = 0;
+
+  constructor(area: Area) {
+    this.area = area;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Pushes a frame. Throws RuleViolation where it runs into the guard page. */
+  push(frame: Uint8Array): void {
+    const at = STACK_PAGES * PAGE_SIZE - this.#used - frame.length;
+    // The page below the lowest one is not mapped.
+    this.area.write(at, frame);
+    this.#used += frame.length;
+  }
+
+  /** Takes the last `length` bytes off again. */
+  pop(length: number): Uint8Array {
+    const at = STACK_PAGES * PAGE_SIZE - this.#used;
+    const frame = this.area.read(at, length);
+    this.#used -= length;
+    return frame;
+  }
+
+  /** The task is gone. */
+  free(): void {
+    this.area.free();
+  }
+}

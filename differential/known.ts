@@ -1,6 +1,6 @@
 /**
  * Differences that are accepted: each with its reason and its line in
- * docs/fidelity.md. Empty until one is found that is meant to stay.
+ * docs/fidelity.md.
  */
 import type { Difference } from "./compare.js";
 import type { Program } from "./program.js";
@@ -15,6 +15,25 @@ export interface KnownDifference {
   /** Whether a difference is this one. As narrow as it can be said. */
   matches(difference: Difference, program: Program): boolean;
 }
+
+/** Facts that are not compared unless `--ignore` says otherwise, and why the engine does otherwise. */
+export const NOT_COMPARED: readonly { readonly fact: string; readonly reason: string }[] = [
+  {
+    fact: "VmPin",
+    reason:
+      "io_uring counts a huge page whole, once, as soon as one of its pages is pinned; the engine counts pages",
+  },
+  {
+    fact: "page tables",
+    reason:
+      "the kernel makes upper tables for a move or a copy that turns out to have nothing to do",
+  },
+  {
+    fact: "pool",
+    reason:
+      "the kernel keeps hugetlb promises per page of a mapping, the engine as a count per file",
+  },
+];
 
 export const KNOWN: readonly KnownDifference[] = [];
 

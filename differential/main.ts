@@ -7,6 +7,7 @@
  * it (one line says why); 1 with differences; 2 for arguments or a program file
  * that cannot be used. Ctrl-C ends it tidily, with what was found until then.
  */
+import { NOT_COMPARED } from "./known.js";
 import { readFileSync } from "node:fs";
 import {
   campaign,
@@ -138,6 +139,8 @@ async function run(options: Options, program: Program | null): Promise<Tally> {
     };
     print(`live kernel ${config.release} against ${second.name}, seed ${options.seed}`);
     const without = options.against === "engine" ? LACKS : new Set<OpName>();
+    for (const { fact, reason } of NOT_COMPARED)
+      if (options.ignored.facts.has(fact)) print(`not compared: ${fact}: ${reason}`);
     if (without.size > 0) print(`note: not in the engine, left out: ${[...without].join(", ")}`);
     if (program === null)
       return await campaign(

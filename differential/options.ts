@@ -2,6 +2,7 @@
  * The arguments of `npm run differential`. Anything that means nothing is
  * refused with one line that says what would.
  */
+import { NOT_COMPARED } from "./known.js";
 import { OTHER_FACTS, type Ignored } from "./compare.js";
 import { PAGE_BITS } from "./observe.js";
 import { FEATURES, isOpName, type Feature, type OpName } from "./program.js";
@@ -35,7 +36,7 @@ export const USAGE = `npm run differential -- [options]: random programs on the 
   --steps N        steps of each program (60)
   --replay FILE    run the program in FILE instead
   --without A,B    leave parts out: ${FEATURES.join(", ")}
-  --ignore A,B     facts not to compare: bits of a page (referenced, lru …), counters (RssAnon …),
+  --ignore A,B     facts not to compare (default VmPin,page tables,pool): bits of a page (referenced, lru …), counters (RssAnon …),
                    map count, vmas, file, pool
   --show           with --replay: every step and what it changed, on both
   --against WHAT   engine, or kernel: the live kernel against itself (engine)
@@ -80,7 +81,7 @@ export function readOptions(words: readonly string[]): Options | null {
     against: oneOf("--against", given.get("--against") ?? "engine", ["engine", "kernel"]),
     drop: dropped(given.get("--drop")),
     cpu: number("--cpu", 0, 1023, 0),
-    ignored: readIgnored(given.get("--ignore")),
+    ignored: readIgnored(given.get("--ignore") ?? NOT_COMPARED.map((n) => n.fact).join(",")),
     show: given.has("--show"),
   };
 }

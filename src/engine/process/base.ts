@@ -69,6 +69,10 @@ export class Base {
     this.swap = new Swap(this.core, this.folios, options.swapSlots);
     this.cache = new PageCache(this.core, this.folios);
     this.zap = new Zap(this.core, this.folios, this.counts, this.tables, this.deferred, this.swap);
+    this.vmas.splitHuge = (vma, page) => {
+      const pmds = this.tables.pmdTable(this.vmas.mm(vma), page);
+      if (pmds !== 0) this.zap.splitPmd(this.vmas.mm(vma), this.counts.mmId(vma), pmds, page);
+    };
     this.folios.unqueue = (folio, order) => void this.deferred.remove(folio, order);
   }
 }

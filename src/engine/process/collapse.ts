@@ -67,8 +67,8 @@ export class Collapse {
     // No huge page would fit: it cannot be allowed here.
     const fits = Math.ceil(vmas.tree.start(vma) / PMD_PAGES) * PMD_PAGES;
     if (fits + PMD_PAGES > vmas.tree.end(vma)) return EINVAL;
-    if (vmas.file(vma) !== NONE || vmas.ops(vma) !== 0 || anonVmas.of(vma) === NONE)
-      return first < last ? EINVAL : 0;
+    if (vmas.file(vma) !== NONE || vmas.ops(vma) !== 0 || anonVmas.of(vma) === NONE) return EINVAL;
+    if (first > last) return EINVAL;
     let error = 0;
     for (let vpn = first; vpn < last; vpn += PMD_PAGES) {
       const result = this.#one(mm, vma, vpn);

@@ -56,6 +56,12 @@ export class Content {
     this.#pages.get(frame)?.fill(0, from);
   }
 
+  /** Whether a frame reads as zeroes. */
+  isZero(frame: number): boolean {
+    const page = this.#pages.get(frame);
+    return page === undefined || page.every((b) => b === 0);
+  }
+
   /** Whether two frames hold the same. */
   same(a: number, b: number): boolean {
     const x = this.#pages.get(a) ?? ZEROES;

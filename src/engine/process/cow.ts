@@ -10,7 +10,7 @@
  */
 import type { Ref } from "../../units.js";
 import { MM_MEMCG, MM_RSS_ANON } from "../layout/generated/offsets.js";
-import { PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import { FAULT_OOM, VM_MAYSHARE, VM_SHARED, VM_WRITE } from "./constants.js";
@@ -56,7 +56,7 @@ export class CopyOnWrite {
     const folio = (lo & PTE_SPECIAL) !== 0 ? NONE : folios.ofPage(pfn);
     if (!unshare && (flags & (VM_SHARED | VM_MAYSHARE)) !== 0) {
       // wp_page_shared, wp_pfn_shared: the file has been told, the page is dirty.
-      if (folio !== NONE) folios.set(folio, PG_DIRTY);
+      if (folio !== NONE) folios.markDirty(folio);
       w.store64(table, pteAt(vpn), lo | PTE_WRITE | PTE_DIRTY | PTE_ACCESSED, hi);
       tables.unlock(desc);
       return 0;

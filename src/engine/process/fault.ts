@@ -100,6 +100,9 @@ export class Faults {
           ? this.huge.missing(vma, mm, pmds, vpn, write)
           : this.huge.present(vma, mm, pmds, vpn, write, unshare);
       if (result !== FALLBACK) return result;
+      // Beyond the end of a file no table is made for the page that cannot be.
+      if (vmas.file(vma) !== NONE && this.files.isBeyond(vma, vpn, !write))
+        return this.files.beyond(vma, write);
       table = tables.ensurePte(mm, vpn);
       if (table === NONE) return FAULT_OOM;
     }

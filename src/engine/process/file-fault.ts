@@ -6,15 +6,16 @@
  * do_shared_fault, finish_fault), mm/filemap.c (filemap_map_pages,
  * filemap_fault).
  */
-import { PAGE_SIZE, type Ref } from "../../units.js";
+import type { Ref } from "../../units.js";
 import { MM_MEMCG, MM_RSS_ANON } from "../layout/generated/offsets.js";
-import { PG_DIRTY, PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import {
   FAULT_OOM,
   FAULT_SIGBUS,
   PMD_PAGES,
+  VM_HUGEPAGE,
   VM_RAND_READ,
   VM_SHARED,
   VM_WRITE,
@@ -47,11 +48,12 @@ export class FileFaults {
     }
     const index = rmap.index(vma, vpn);
     const inode = this.files.inodeOf(mapping);
-    if (index >= Math.ceil(this.files.size(inode) / PAGE_SIZE)) return FAULT_SIGBUS;
+    if (this.isBeyond(vma, vpn)) return this.beyond(vma, write);
     const memcg = w.load32(mm, MM_MEMCG) as Ref;
     const flags = vmas.flags(vma);
-    if (this.base.cache.lookup(mapping, index) === NONE && (flags & VM_RAND_READ) === 0)
-      this.files.readAround(mapping, index, memcg);
+    const huge = (flags & VM_HUGEPAGE) !== 0;
+    if (this.base.cache.lookup(mapping, index) === NONE && (huge || (flags & VM_RAND_READ) === 0))
+      this.files.readAround(mapping, index, memcg, huge);
     const folio = this.files.getFolio(mapping, index, memcg);
     if (folio < 0) return FAULT_OOM;
     const pfn = this.files.frameIn(folio as Ref, index);
@@ -61,6 +63,25 @@ export class FileFaults {
         : this.#map(vma, mm, table, vpn, folio as Ref, pfn, write, inode);
     this.base.folios.put(folio as Ref);
     return result;
+  }
+
+  /**
+   * Whether a page lies behind the end of the file that its VMA maps; with
+   * `around`, whether all that a read would map with it does too.
+   */
+  isBeyond(vma: Ref, vpn: number, around = false): boolean {
+    const { vmas, rmap, policy } = this.base;
+    const inode = this.files.inodeOf(vmas.mapping(vma));
+    const first = around ? vpn & -policy.faultAroundPages : vpn;
+    return rmap.index(vma, Math.max(first, vmas.tree.start(vma))) >= this.files.pages(inode);
+  }
+
+  /** SIGBUS; a private write has got its anon_vma by then (do_cow_fault). */
+  beyond(vma: Ref, write: boolean): number {
+    const { vmas, anonVmas } = this.base;
+    const copies = write && (vmas.flags(vma) & VM_SHARED) === 0;
+    if (copies && anonVmas.of(vma) === NONE) anonVmas.prepare(vma, vmas.nearAnonVma(vma));
+    return FAULT_SIGBUS;
   }
 
   /** do_fault_around: cached pages of the 64 KiB around, within the VMA and the table. */
@@ -117,7 +138,7 @@ export class FileFaults {
     const flags = vmas.flags(vma);
     let bits = pteRights(flags, this.notifies(inode));
     if (write) {
-      folios.set(folio, PG_DIRTY);
+      folios.markDirty(folio);
       bits |= PTE_DIRTY | ((flags & VM_WRITE) !== 0 ? PTE_WRITE : 0);
     }
     const off = pteAt(vpn);

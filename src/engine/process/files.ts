@@ -18,19 +18,14 @@ import {
   INODE_I_COUNT,
   INODE_I_INO,
   INODE_I_KIND,
+  INODE_I_PRIVATE,
   INODE_I_SIZE,
   VMA_SHARED_NEXT,
 } from "../layout/generated/offsets.js";
-import {
-  PG_DIRTY,
-  PG_REFERENCED,
-  PG_SWAPBACKED,
-  PG_UPTODATE,
-  PG_WRITEBACK,
-} from "../design/word/axis-flags.js";
+import { PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK } from "../design/word/axis-flags.js";
 import { T_FILE } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
-import { ENOMEM } from "./constants.js";
+import { ENOMEM, PMD_PAGES } from "./constants.js";
 import { S_INODES } from "./core.js";
 import { O_FILE, O_INODE } from "./objects.js";
 
@@ -51,6 +46,8 @@ export class Files {
   readonly base: Base;
   /** The disk: what each page of each file holds. */
   readonly #disk = new Map<number, Map<number, Uint8Array>>();
+  /** Takes back promises of the hugetlb pool. Set by that layer. */
+  releasePromises: (pages: number) => void = () => {};
   /** Splits a locked folio that truncation cuts; false where it cannot. Set by the split layer. */
   splitFolio: (folio: Ref) => boolean = () => false;
 
@@ -89,6 +86,7 @@ export class Files {
   }
 
   #evict(inode: Ref): void {
+    if (this.kind(inode) === KIND_HUGETLB) this.releasePromises(this.promised(inode));
     this.#dropPages(inode, 0);
     this.#disk.delete(this.#number(inode));
     this.base.core.freeObject(O_INODE, inode);
@@ -96,6 +94,15 @@ export class Files {
 
   #number(inode: Ref): number {
     return this.base.w.load32(inode, INODE_I_INO);
+  }
+
+  /** Huge pages that a hugetlb file was promised and has not taken. */
+  promised(inode: Ref): number {
+    return this.base.w.load32(inode, INODE_I_PRIVATE);
+  }
+
+  promise(inode: Ref, pages: number): void {
+    this.base.w.add32(inode, INODE_I_PRIVATE, pages);
   }
 
   inodeOf(mapping: Ref): Ref {
@@ -151,7 +158,7 @@ export class Files {
     const first = index & (-1 << order);
     const folio = core.design.descriptorOf(pfn);
     folios.tryLock(folio);
-    if (tmpfs) folios.set(folio, PG_SWAPBACKED | PG_DIRTY);
+    if (tmpfs) folios.set(folio, PG_SWAPBACKED);
     if (cache.add(mapping, first, folio, order) !== 0) {
       folios.unlock(folio);
       folios.put(folio);
@@ -182,11 +189,12 @@ export class Files {
   }
 
   /** Readahead: pages around one that is missing come into the cache. */
-  readAround(mapping: Ref, index: number, memcg: Ref): void {
+  readAround(mapping: Ref, index: number, memcg: Ref, huge: boolean): void {
     const inode = this.inodeOf(mapping);
     if (this.kind(inode) !== KIND_DISK) return;
-    const window = this.base.policy.readaheadPages;
-    const start = Math.max(0, index - (window >> 1));
+    // VM_HUGEPAGE reads a whole huge page's worth, whatever readahead is set to.
+    const window = huge ? PMD_PAGES : this.base.policy.readaheadPages;
+    const start = huge ? index & -PMD_PAGES : Math.max(0, index - (window >> 1));
     const end = Math.min(this.pages(inode), start + window);
     for (let i = start; i < end; i++) {
       if (this.base.cache.lookup(mapping, i) !== NONE) continue;
@@ -204,21 +212,44 @@ export class Files {
       const index = Math.floor(at / PAGE_SIZE);
       const from = at % PAGE_SIZE;
       const n = Math.min(PAGE_SIZE - from, end - at);
-      const folio = this.getFolio(this.mappingOf(inode), index, memcg);
+      const mapping = this.mappingOf(inode);
+      // A hole of memory's own files is read without a page for it.
+      if (this.kind(inode) !== KIND_DISK && this.base.cache.lookup(mapping, index) === NONE) {
+        at += n;
+        continue;
+      }
+      const folio = this.getFolio(mapping, index, memcg);
       if (folio < 0) return folio;
       const pfn = this.frameIn(folio as Ref, index);
       this.base.core.content.read(pfn, from, out.subarray(at - offset, at - offset + n));
-      this.base.folios.set(folio as Ref, PG_REFERENCED);
+      if (this.#marks(inode, at, from)) this.base.folios.markAccessed(folio as Ref);
       this.base.folios.put(folio as Ref);
       at += n;
     }
     return out;
   }
 
+  /**
+   * Whether a read marks its page as used: memory's own files when it starts at
+   * the page's beginning, disks when the read before ended elsewhere
+   * (filemap_read; kept per inode, the kernel has it per open file).
+   */
+  #marks(inode: Ref, at: number, from: number): boolean {
+    if (this.kind(inode) !== KIND_DISK) return from === 0;
+    const { w } = this.base;
+    const page = Math.floor(at / PAGE_SIZE) + 1;
+    const before = w.load32(inode, INODE_I_PRIVATE);
+    w.store32(inode, INODE_I_PRIVATE, page);
+    return before !== page;
+  }
+
   /** pwrite: the file grows where needed. 0, or an errno with a part written. */
   write(inode: Ref, offset: number, bytes: Uint8Array, memcg: Ref): number {
     const { folios, core } = this.base;
     const end = offset + bytes.length;
+    const old = this.size(inode);
+    const tail = Math.min(offset, Math.ceil(old / PAGE_SIZE) * PAGE_SIZE);
+    if (offset > old && this.kind(inode) === KIND_DISK) this.#zero(inode, old, tail);
     for (let at = offset; at < end;) {
       const index = Math.floor(at / PAGE_SIZE);
       const from = at % PAGE_SIZE;
@@ -229,7 +260,8 @@ export class Files {
       const pfn = this.frameIn(folio as Ref, index);
       core.content.write(pfn, from, bytes.subarray(at - offset, at - offset + n));
       core.watch?.wrote(pfn);
-      folios.set(folio as Ref, PG_DIRTY);
+      if (this.kind(inode) !== KIND_DISK) folios.markAccessed(folio as Ref);
+      folios.markDirty(folio as Ref);
       folios.put(folio as Ref);
       at += n;
     }
@@ -277,12 +309,15 @@ export class Files {
   /** ftruncate: what is beyond goes from every process and from the cache. */
   truncate(inode: Ref, size: number): void {
     const old = this.size(inode);
+    // What the old end left of its page must read as zeroes once it is inside.
+    const rest = Math.min(size, Math.ceil(old / PAGE_SIZE) * PAGE_SIZE);
+    if (size > old && this.kind(inode) === KIND_DISK) this.#zero(inode, old, rest);
     this.#setSize(inode, size);
     if (size >= old) return;
     const mapping = this.mappingOf(inode);
     const first = Math.ceil(size / PAGE_SIZE);
     this.unmap(mapping, first, 2 ** 31 - 1, false);
-    this.#zeroTail(inode, size);
+    if (size % PAGE_SIZE !== 0) this.#zero(inode, size, first * PAGE_SIZE);
     this.#dropPages(inode, first);
     // Faults that raced with it have mapped pages again that are gone now.
     this.unmap(mapping, first, 2 ** 31 - 1, false);
@@ -290,28 +325,16 @@ export class Files {
 
   /** fallocate(PUNCH_HOLE): whole pages go, the ends are zeroed. */
   punchHole(inode: Ref, offset: number, length: number): void {
-    const { core, cache } = this.base;
-    const end = Math.min(offset + length, this.pages(inode) * PAGE_SIZE);
+    // A hole that goes on behind the end of a disk's file takes its last page whole.
+    const size = this.size(inode);
+    const past = this.kind(inode) === KIND_DISK && offset + length > size;
+    const to = past ? Infinity : offset + length;
+    const end = Math.min(to, this.pages(inode) * PAGE_SIZE);
     const first = Math.ceil(offset / PAGE_SIZE);
     const last = Math.floor(end / PAGE_SIZE);
     const mapping = this.mappingOf(inode);
-    const zero = (from: number, to: number): void => {
-      if (from >= to) return;
-      const index = Math.floor(from / PAGE_SIZE);
-      const folio = cache.lookup(mapping, index);
-      const page = new Uint8Array(to - from);
-      if (folio !== NONE) {
-        core.content.write(this.frameIn(folio, index), from % PAGE_SIZE, page);
-        core.watch?.wrote(this.frameIn(folio, index));
-        this.base.folios.set(folio, PG_DIRTY);
-      } else
-        this.#disk
-          .get(this.#number(inode))
-          ?.get(index)
-          ?.set(page, from % PAGE_SIZE);
-    };
-    zero(offset, Math.min(end, first * PAGE_SIZE));
-    zero(Math.max(offset, last * PAGE_SIZE), end);
+    this.#zero(inode, offset, Math.min(end, first * PAGE_SIZE));
+    if (last >= first) this.#zero(inode, last * PAGE_SIZE, end);
     if (first >= last) return;
     this.unmap(mapping, first, last, true);
     this.#dropRange(inode, first, last);
@@ -333,15 +356,27 @@ export class Files {
     }
   }
 
-  /** The rest of the page that the new end cuts reads as zeroes from now on. */
-  #zeroTail(inode: Ref, size: number): void {
-    const from = size % PAGE_SIZE;
-    if (from === 0) return;
-    const index = Math.floor(size / PAGE_SIZE);
-    const folio = this.base.cache.lookup(this.mappingOf(inode), index);
-    if (folio !== NONE) this.base.core.content.zeroFrom(this.frameIn(folio, index), from);
-    if (folio !== NONE) this.base.core.watch?.wrote(this.frameIn(folio, index));
-    this.#disk.get(this.#number(inode))?.get(index)?.fill(0, from);
+  /**
+   * Bytes of one page read as zeroes from now on: what is left of a page that a
+   * hole or the new end cuts. A disk's page is read for it.
+   */
+  #zero(inode: Ref, from: number, to: number): void {
+    if (from >= to) return;
+    const { core, cache, folios } = this.base;
+    const index = Math.floor(from / PAGE_SIZE);
+    const mapping = this.mappingOf(inode);
+    const disk = this.kind(inode) === KIND_DISK;
+    const stored = this.#disk.get(this.#number(inode))?.get(index);
+    const got = cache.lookup(mapping, index) !== NONE || stored !== undefined;
+    const folio = got ? this.getFolio(mapping, index, NONE) : 0;
+    if (folio > 0) {
+      const pfn = this.frameIn(folio as Ref, index);
+      core.content.write(pfn, from % PAGE_SIZE, new Uint8Array(to - from));
+      core.watch?.wrote(pfn);
+      if (disk) folios.markAccessed(folio as Ref);
+      folios.markDirty(folio as Ref);
+      folios.put(folio as Ref);
+    } else stored?.fill(0, from % PAGE_SIZE, (from % PAGE_SIZE) + to - from);
   }
 
   #dropPages(inode: Ref, first: number): void {

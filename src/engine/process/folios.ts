@@ -13,8 +13,11 @@
 import type { Ref } from "../../units.js";
 import {
   PG_ACTIVE,
+  PG_DIRTY,
   PG_LOCKED,
   PG_LRU,
+  PG_RECLAIM,
+  PG_REFERENCED,
   PG_SWAPBACKED,
   PG_UNEVICTABLE,
 } from "../design/word/axis-flags.js";
@@ -23,6 +26,7 @@ import { addressHigh, addressLow, lowHalf, refOfAddress, type Words } from "../w
 import { ALLOC_LOW } from "../pages/allocator.js";
 import type { Core } from "./core.js";
 import { clearBits, setBits, spinLock, spinUnlock, waitBitsClear } from "./locks.js";
+import { ENOMEM } from "./constants.js";
 import { LRUVEC_LISTS, LRUVEC_LRU_LOCK, LRUVEC_SIZES } from "../layout/generated/offsets.js";
 import type { Memcgs } from "./memcg.js";
 
@@ -30,6 +34,9 @@ import type { Memcgs } from "./memcg.js";
 export const PG_WAITERS = 1 << 7;
 /** What a pin counts where a folio has no count of pins (GUP_PIN_COUNTING_BIAS). */
 export const PIN_BIAS = 1024;
+
+/** PAGE_ALLOC_COSTLY_ORDER */
+const COSTLY_ORDER = 3;
 
 export const LRU_INACTIVE_ANON = 0;
 export const LRU_ACTIVE_ANON = 1;
@@ -73,13 +80,15 @@ export class Folios {
   alloc(order: number, type: PageType, memcg: Ref, effort: number = ALLOC_LOW): number {
     const { machine, layout } = this.core;
     const pages = 1 << order;
-    while (memcg !== 0 && !this.memcgs.charge(memcg, pages))
-      if (order > 3 || !this.reclaim(pages, memcg)) return -12;
+    if (memcg !== 0 && !this.#charge(memcg, pages, order)) return ENOMEM;
     let pfn = machine.allocFolio(order, type, effort);
-    if (pfn < 0 && order > 3 && this.compact(order)) pfn = machine.allocFolio(order, type, effort);
-    // What is costly to find is not reclaimed for: the caller can do with less.
-    while (pfn < 0 && order <= 3 && this.reclaim(pages, 0 as Ref))
+    if (pfn < 0 && order > COSTLY_ORDER && this.compact(order))
       pfn = machine.allocFolio(order, type, effort);
+    // What is costly to find is not reclaimed for: the caller can do with less.
+    if (order <= COSTLY_ORDER) {
+      while (pfn < 0 && this.reclaim(pages, 0 as Ref))
+        pfn = machine.allocFolio(order, type, effort);
+    }
     if (pfn < 0) {
       if (memcg !== 0) this.memcgs.uncharge(memcg, pages);
       return pfn;
@@ -89,6 +98,13 @@ export class Folios {
     if (order > 0) this.prepareLarge(folio, order);
     if (memcg !== 0) this.memcgs.chargeDescriptor(memcg, pfn, order, 1);
     return pfn;
+  }
+
+  /** try_charge, with reclaim of the group's own pages where its limit is reached. */
+  #charge(memcg: Ref, pages: number, order: number): boolean {
+    while (!this.memcgs.charge(memcg, pages))
+      if (order > COSTLY_ORDER || !this.reclaim(pages, memcg)) return false;
+    return true;
   }
 
   /** prep_compound: what a large folio counts beside its pages. */
@@ -173,6 +189,20 @@ export class Folios {
   mark(folio: Ref, mask: number): void {
     const { flags } = this.core.layout;
     this.w.store32(folio, flags, this.w.load32(folio, flags) | mask);
+  }
+
+  /** folio_mark_dirty: what was to be reclaimed once it is clean is so no more. */
+  markDirty(folio: Ref): void {
+    this.set(folio, PG_DIRTY);
+    if (this.test(folio, PG_RECLAIM)) this.clear(folio, PG_RECLAIM);
+  }
+
+  /** folio_mark_accessed: referenced the first time, active the second. */
+  markAccessed(folio: Ref): void {
+    const is = this.flags(folio);
+    if ((is & PG_REFERENCED) === 0) return this.set(folio, PG_REFERENCED);
+    if ((is & (PG_UNEVICTABLE | PG_ACTIVE)) !== 0 || (is & PG_LRU) === 0) return;
+    this.lruMove(folio, this.core.design.orderOf(this.core.pfnOf(folio)), PG_ACTIVE, PG_REFERENCED);
   }
 
   set(folio: Ref, mask: number): void {

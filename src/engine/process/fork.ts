@@ -20,6 +20,7 @@ import {
   MM_RSS_ANON,
   MM_RSS_SWAP,
   MM_TOTAL_VM,
+  VMA_VM_PRIVATE_DATA,
 } from "../layout/generated/offsets.js";
 import { PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
@@ -45,6 +46,7 @@ import {
   pteHigh,
   pteLow,
   ptePfn,
+  PTE_ACCESSED,
   PTE_DIRTY,
   PTE_NX_HI,
   PTE_SPECIAL,
@@ -80,7 +82,7 @@ export class Forks {
     const { core, w, tables } = this.base;
     const mm = core.newObject(O_MM);
     if (mm === NONE) return mm;
-    const pgd = tables.alloc(mm);
+    const pgd = tables.allocTop(mm);
     if (pgd === NONE) {
       core.freeObject(O_MM, mm);
       return NONE;
@@ -119,6 +121,9 @@ export class Forks {
     if (copy === NONE) return false;
     w.add32(child, MM_TOTAL_VM, end - start);
     vmas.setFlags(copy, flags & ~VM_LOCKED);
+    // reset_vma_resv_huge_pages: what the pool promised was promised to the parent.
+    if ((flags & (VM_HUGETLB | VM_SHARED)) === VM_HUGETLB)
+      this.base.core.setPointer(copy, VMA_VM_PRIVATE_DATA, NONE);
     // A wiped VMA starts empty, its pages come when they are touched.
     if ((flags & VM_WIPEONFORK) !== 0) return true;
     if (anonVmas.fork(copy, vma) !== 0) return false;
@@ -172,7 +177,7 @@ export class Forks {
       this.#pinned(vma) &&
       folios.maybePinned(folio, PMD_ORDER)
     ) {
-      if (hugetlb) return true;
+      if (hugetlb) return this.mappings.hugetlb.copyFor(child, copy, pfn, vpn, lo, hi);
       zap.splitPmd(vmas.mm(vma), counts.mmId(vma), pmds, vpn);
       return true;
     }
@@ -193,7 +198,7 @@ export class Forks {
     w.store64(pmds, off, shared, high);
     const desc = tables.lock(target);
     if (table !== NONE) tables.deposit(desc, table);
-    w.store64(target, off, shared & ~PTE_DIRTY, high);
+    w.store64(target, off, there ? shared & ~PTE_ACCESSED : shared, high);
     tables.unlock(desc);
     return true;
   }
@@ -291,7 +296,8 @@ export class Forks {
       w.add32(child, zap.rssOf(folio), 1);
     }
     // Private and writable: whoever writes next copies.
-    const bits = shared ? lo & ~PTE_DIRTY : lo & ~(PTE_WRITE | PTE_DIRTY);
+    // The child has not used it yet.
+    const bits = lo & ~PTE_ACCESSED & ~(shared ? PTE_DIRTY : PTE_WRITE);
     if (!shared && (lo & PTE_WRITE) !== 0) w.store64(from, off, lo & ~PTE_WRITE, hi);
     if (folio === NONE) this.base.special?.mapped(pfn);
     w.store64(to, off, folio === NONE ? lo & ~(shared ? 0 : PTE_WRITE) : bits, hi);
@@ -320,7 +326,7 @@ export class Forks {
     const first = vmas.tree.first(mm);
     if (first !== NONE) this.mappings.unmapLocked(mm, vmas.tree.start(first), TASK_PAGES);
     upWrite(w, mm, MM_MMAP_LOCK);
-    tables.free(mm, tables.pgd(mm));
+    tables.freeTop(tables.pgd(mm));
     core.freeObject(O_MM, mm);
   }
 }

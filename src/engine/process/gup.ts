@@ -13,7 +13,7 @@
  */
 import type { Ref } from "../../units.js";
 import { MM_FLAGS, MM_MMAP_LOCK } from "../layout/generated/offsets.js";
-import { PG_DIRTY, PG_REFERENCED } from "../design/word/axis-flags.js";
+import { PG_REFERENCED } from "../design/word/axis-flags.js";
 import { tryGetFolio } from "../pages/lookup.js";
 import type { Base } from "./base.js";
 import {
@@ -30,7 +30,7 @@ import {
   VM_SHARED,
   VM_WRITE,
 } from "./constants.js";
-import { PMD_HUGE, ptePfn, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE } from "./entry.js";
+import { PMD_HUGE, ptePfn, PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE } from "./entry.js";
 import type { Faults } from "./fault.js";
 import { downRead, setBits, upRead } from "./locks.js";
 import { pmdAt, pteAt } from "./page-tables.js";
@@ -221,7 +221,11 @@ export class Gup {
     const vma = vmas.tree.lookup(mm, vpn);
     if (vma === NONE) return EFAULT;
     const refused = this.#checkVma(vma, flags);
-    if (refused !== 0) return refused;
+    return refused !== 0 ? refused : this.#find(vma, mm, vpn, flags);
+  }
+
+  /** Looks, faults, looks again. */
+  #find(vma: Ref, mm: Ref, vpn: number, flags: number): number {
     for (;;) {
       const found = this.#follow(vma, mm, vpn, flags);
       if (found !== -NOT_THERE && found !== -MUST_UNSHARE) return found;
@@ -231,6 +235,15 @@ export class Gup {
       if (result === FAULT_OOM) return ENOMEM;
       if (result !== 0) return EFAULT;
     }
+  }
+
+  /**
+   * populate_vma_page_range, faultin_page_range for one page with the process
+   * locked: it is there afterwards, and nobody holds it. 0 or an errno.
+   */
+  populate(vma: Ref, mm: Ref, vpn: number, flags: number): number {
+    const refused = this.#checkVma(vma, flags);
+    return refused !== 0 ? refused : Math.min(this.#find(vma, mm, vpn, flags), 0);
   }
 
   /** check_vma_flags */
@@ -294,8 +307,11 @@ export class Gup {
       return this.migrateForPin(pfn) ? -NOT_THERE : ENOMEM;
     }
     if ((flags & FOLL_PIN) !== 0) folios.pin(folio, order, 1);
-    else folios.get(folio);
-    folios.set(folio, PG_REFERENCED | ((flags & FOLL_WRITE) !== 0 ? PG_DIRTY : 0));
+    else if ((flags & FOLL_GET) !== 0) folios.get(folio);
+    // FOLL_TOUCH; of a huge page only the entry is marked.
+    if (huge) return pfn;
+    if ((flags & FOLL_WRITE) !== 0 && (lo & PTE_DIRTY) === 0) folios.markDirty(folio);
+    folios.markAccessed(folio);
     return pfn;
   }
 
@@ -312,7 +328,7 @@ export class Gup {
       core.watch?.countless(pfn, "unpinned, and its type has no reference count");
       return;
     }
-    if (dirty) folios.set(folio, PG_DIRTY);
+    if (dirty) folios.markDirty(folio);
     const order = core.design.orderOf(pfn);
     if (pinned) folios.unpin(folio, order, 1);
     else folios.put(folio);

@@ -27,6 +27,7 @@ import {
 import { S_HUGETLB_FREE, S_HUGETLB_LOCK, S_HUGETLB_RESERVED, S_HUGETLB_TOTAL } from "./core.js";
 import {
   PMD_HUGE,
+  PTE_NX_HI,
   pteHigh,
   pteLow,
   ptePfn,
@@ -35,6 +36,7 @@ import {
   PTE_THERE,
   PTE_WRITE,
 } from "./entry.js";
+import type { Files } from "./files.js";
 import { spinLock, spinUnlock } from "./locks.js";
 import { pmdAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
@@ -43,12 +45,15 @@ const NONE = 0 as Ref;
 
 export class Hugetlb {
   readonly base: Base;
+  readonly files: Files;
   /** Words of the pool's stack of free blocks, and how many it has room for. */
   readonly #stack: Ref;
   readonly #room: number;
 
-  constructor(base: Base, stack: Ref, room: number) {
+  constructor(base: Base, files: Files, stack: Ref, room: number) {
     this.base = base;
+    this.files = files;
+    files.releasePromises = (pages) => this.unreserve(pages);
     this.#stack = stack;
     this.#room = room;
     base.folios.toPool = (pfn) => this.#give(pfn);
@@ -162,8 +167,13 @@ export class Hugetlb {
     let folio = shared ? cache.lookup(mapping, index) : NONE;
     if (folio !== NONE) folios.get(folio);
     else {
-      const pfn = this.allocFolio(shared ? T_FILE : T_ANON, true);
+      const inode = this.files.inodeOf(mapping);
+      // A forked copy of a private mapping has no promises of its own.
+      const promised =
+        (shared || vmas.privateData(vma) === inode) && this.files.promised(inode) > 0;
+      const pfn = this.allocFolio(shared ? T_FILE : T_ANON, promised);
       if (pfn < 0) return FAULT_SIGBUS;
+      if (promised) this.files.promise(inode, -1);
       folio = core.design.descriptorOf(pfn);
       if (!shared && anonVmas.of(vma) === NONE && anonVmas.prepare(vma, NONE) !== 0) {
         folios.put(folio);
@@ -234,6 +244,20 @@ export class Hugetlb {
     folios.put(folio);
     void mm;
     return 0;
+  }
+
+  /** hugetlb_install_folio: the child of a fork gets a copy of a pinned page now; false without one. */
+  copyFor(child: Ref, copy: Ref, from: number, vpn: number, lo: number, hi: number): boolean {
+    const { w, core, tables, rmap } = this.base;
+    const pmds = tables.ensurePmd(child, vpn);
+    const pfn = pmds === NONE ? ENOMEM : this.allocFolio(T_ANON, false);
+    if (pfn < 0) return false;
+    for (let i = 0; i < PMD_PAGES; i++) core.content.copy(from + i, pfn + i);
+    const desc = tables.lock(pmds);
+    rmap.newAnon(core.design.descriptorOf(pfn), pfn, PMD_ORDER, copy, vpn, true);
+    w.store64(pmds, pmdAt(vpn), pteLow(pfn, lo & 0xfff), pteHigh(pfn) | (hi & PTE_NX_HI));
+    tables.unlock(desc);
+    return true;
   }
 
   /** Huge pages of a VMA that are mapped. */

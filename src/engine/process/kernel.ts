@@ -20,6 +20,7 @@ import { OpenFile } from "./open-file.js";
 import { Operations } from "./operations.js";
 import { DEFAULT_POLICY, type Policy } from "./policy.js";
 import { Process } from "./process.js";
+import { Scattered } from "./scattered/scattered.js";
 
 /** The machine and kernel that are wanted. Everything may be left out. */
 export interface KernelRequest extends MachineRequest {
@@ -38,6 +39,7 @@ const HUGETLB_ROOM = 64;
 export class Kernel extends Operations {
   /** Frames that were given to the allocator at boot. */
   readonly given: readonly Stretch[];
+  #scattered: Scattered | null = null;
 
   /**
    * Boots a machine of that size in a design. Throws DesignError where the design
@@ -98,6 +100,12 @@ export class Kernel extends Operations {
     return new OpenFile(this, file, inode);
   }
 
+  /** vmalloc areas, lists of pages, kernel stacks, ring buffers: mapped, pinned, freed. */
+  get scattered(): Scattered {
+    this.#scattered ??= new Scattered(this);
+    return this.#scattered;
+  }
+
   /** vm.nr_hugepages: pages of 2 MiB that the pool has afterwards. */
   setHugePages(pages: number): number {
     return this.hugetlb.resize(pages);
@@ -105,7 +113,7 @@ export class Kernel extends Operations {
 
   /** Ends every process; files, cgroups and pools stay. */
   exitAll(): void {
-    for (const process of [...this.processes.values()]) process.exit();
+    for (const process of this.processes.values()) process.exit();
   }
 }
 

@@ -31,6 +31,7 @@ import {
 } from "./entry.js";
 import type { Faults } from "./fault.js";
 import type { Files } from "./files.js";
+import { FOLL_FORCE, FOLL_WRITE, type Gup } from "./gup.js";
 import type { Ksm } from "./ksm.js";
 import { downRead, downWrite, upRead, upWrite } from "./locks.js";
 import { pmdAt, pteAt } from "./page-tables.js";
@@ -69,6 +70,7 @@ const KNOWN: ReadonlySet<number> = new Set([
 export class Advice {
   readonly base: Base;
   readonly faults: Faults;
+  readonly gup: Gup;
   readonly files: Files;
   readonly reclaim: Reclaim;
   readonly splits: Splits;
@@ -78,6 +80,7 @@ export class Advice {
   constructor(
     base: Base,
     faults: Faults,
+    gup: Gup,
     files: Files,
     reclaim: Reclaim,
     splits: Splits,
@@ -86,6 +89,7 @@ export class Advice {
   ) {
     this.base = base;
     this.faults = faults;
+    this.gup = gup;
     this.files = files;
     this.reclaim = reclaim;
     this.splits = splits;
@@ -249,15 +253,38 @@ export class Advice {
       if ((lo & PMD_HUGE) !== 0 && (lo & PTE_THERE) !== 0) {
         if (next - vpn === c.PMD_PAGES) visit(pmds, pmdAt(vpn), vpn, true);
         else {
+          const pfn = ptePfn(lo & ~PMD_HUGE, w.hi);
+          if (this.base.core.isHugeZero(pfn)) {
+            vpn = next;
+            continue;
+          }
+          this.#splitFolio(pfn);
           zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
           continue;
         }
       } else if (pmds !== NONE) {
         const table = tables.below(pmds, pmdAt(vpn));
-        for (let at = vpn; table !== NONE && at < next; at++) visit(table, pteAt(at), at, false);
+        if (table === NONE) {
+          vpn = next;
+          continue;
+        }
+        for (let at = vpn; at < next; at++) visit(table, pteAt(at), at, false);
       }
       vpn = next;
     }
+  }
+
+  /** A huge page that only part of the advice is about is split, if nobody else has it. */
+  #splitFolio(pfn: number): void {
+    const { folios, core, counts } = this.base;
+    const folio = core.isHugeZero(pfn) ? NONE : folios.ofPage(pfn);
+    if (folio === NONE || !folios.isAnon(folio)) return;
+    if (counts.maybeShared(folio, c.PMD_ORDER) || !folios.tryLock(folio)) return;
+    folios.get(folio);
+    this.splits.split(folio, 0);
+    const first = folios.ofPage(pfn);
+    folios.unlock(first);
+    folios.put(first);
   }
 
   /** madvise_free_pte_range: clean again, and first to go. */
@@ -279,8 +306,9 @@ export class Advice {
       const folio = folios.ofPage(pfn);
       if (folio === NONE || !folios.isAnon(folio)) return;
       const order = core.design.orderOf(pfn);
-      if (counts.maybeShared(folio, order)) return;
+      if (order > 0 && counts.maybeShared(folio, order)) return;
       if (folios.test(folio, PG_SWAPCACHE | PG_DIRTY)) {
+        if (order === 0 && counts.total(folio, 0) !== 1) return;
         if (!folios.tryLock(folio)) return;
         swap.dropCache(folio);
         folios.clear(folio, PG_DIRTY);
@@ -322,7 +350,23 @@ export class Advice {
     const { folios, core } = this.base;
     const folio = folios.ofPage(pfn);
     if (folio === NONE || !folios.test(folio, 1 << 5)) return;
-    this.reclaim.one(folio, core.design.orderOf(core.pfnOf(folio)));
+    this.reclaim.one(folio, core.design.orderOf(core.pfnOf(folio)), true);
+  }
+
+  /** mm_populate after mmap with MAP_POPULATE: writable private memory as if written. Errors end it quietly. */
+  populateNew(mm: Ref, start: number, end: number): void {
+    const { w, vmas } = this.base;
+    downRead(w, mm, MM_MMAP_LOCK);
+    for (let vpn = start; vpn < end; vpn++) {
+      const vma = vmas.tree.lookup(mm, vpn);
+      if (vma === NONE) break;
+      const flags = vmas.flags(vma);
+      if ((flags & (c.VM_PFNMAP | c.VM_IO)) !== 0) break;
+      const write = (flags & (c.VM_WRITE | c.VM_SHARED)) === c.VM_WRITE ? FOLL_WRITE : 0;
+      const force = (flags & (c.VM_READ | c.VM_WRITE | c.VM_EXEC)) !== 0 ? FOLL_FORCE : 0;
+      if (this.gup.populate(vma, mm, vpn, write | force) !== 0) break;
+    }
+    upRead(w, mm, MM_MMAP_LOCK);
   }
 
   /** madvise_populate: as if every page were touched, without signals. */
@@ -344,9 +388,6 @@ export class Advice {
     if ((flags & (c.VM_PFNMAP | c.VM_IO)) !== 0) return c.EINVAL;
     const needs = write ? c.VM_WRITE : c.VM_READ;
     if ((flags & needs) === 0) return c.EINVAL;
-    const result = this.faults.inVma(vma, mm, vpn, write, false);
-    if (result === c.FAULT_OOM) return c.ENOMEM;
-    if (result === c.FAULT_HWPOISON) return c.EHWPOISON;
-    return result === 0 ? 0 : c.EFAULT;
+    return this.gup.populate(vma, mm, vpn, write ? FOLL_WRITE : 0);
   }
 }

@@ -155,7 +155,8 @@ export class Memcgs {
     const bytes = machine.caches.stride[cache] * 16 * n;
     const after = this.w.add32(memcg, MEMCG_DESCRIPTOR_BYTES, bytes);
     const pages = Math.ceil(after / 4096) - Math.ceil((after - bytes) / 4096);
-    for (let at = memcg; pages !== 0 && at !== 0; at = this.core.pointer(at, MEMCG_PARENT))
+    if (pages === 0) return;
+    for (let at = memcg; at !== 0; at = this.core.pointer(at, MEMCG_PARENT))
       this.w.add32(at, MEMCG_USAGE, pages);
   }
 }

@@ -29,6 +29,7 @@ import {
   MIN_MAP_PAGE,
   PMD_PAGES,
   TASK_PAGES,
+  VM_ACCOUNT,
   VM_HUGETLB,
   VM_LOCKED,
   VM_MAYEXEC,
@@ -141,6 +142,8 @@ export class Mappings {
       if (type === MAP_SHARED_VALIDATE && file === NONE) return EINVAL;
       return flags | VM_SHARED | VM_MAYSHARE;
     }
+    // accountable_mapping
+    if ((flags & (VM_NORESERVE | VM_WRITE)) === VM_WRITE && !hugetlb) flags |= VM_ACCOUNT;
     return type === MAP_PRIVATE ? flags : EINVAL;
   }
 
@@ -204,19 +207,33 @@ export class Mappings {
     const { w, vmas } = this.base;
     const error = this.unmapLocked(mm, start, start + pages);
     if (error !== 0) return error;
+    let promised = 0;
     if (hugetlb) {
-      const refused = (flags & VM_NORESERVE) === 0 ? this.hugetlb.reserve(pages / PMD_PAGES) : 0;
+      promised = (flags & VM_NORESERVE) === 0 ? pages / PMD_PAGES : 0;
+      const refused = this.hugetlb.reserve(promised);
       if (refused !== 0) return refused;
     }
     let opened = file;
     let pgoff = file === NONE ? start : fileOffset;
-    if (file === NONE && (flags & VM_SHARED) !== 0) {
-      // Shared anonymous memory is a file of its own that nobody else can open.
-      opened = this.#ownFile(pages, hugetlb);
-      if (opened === NONE) return ENOMEM;
+    if (file === NONE && (flags & (VM_SHARED | VM_HUGETLB)) !== 0) {
+      // Shared anonymous memory and huge pages are a file of their own that nobody else can open.
+      opened = this.#ownFile(pages, hugetlb, promised);
+      if (opened === NONE) {
+        this.hugetlb.unreserve(promised);
+        return ENOMEM;
+      }
       pgoff = 0;
     }
-    const vma = vmas.create(mm, { start, end: start + pages, flags, pgoff, file: opened });
+    // The mapping that was promised pages is marked with its file; copies of it are not.
+    const privateData = hugetlb ? this.files.inodeOf(vmas.mappingOfFile(opened)) : NONE;
+    const vma = vmas.create(mm, {
+      start,
+      end: start + pages,
+      flags,
+      pgoff,
+      file: opened,
+      privateData,
+    });
     if (opened !== file) vmas.putFile(opened);
     if (vma === NONE) return ENOMEM;
     w.add32(mm, MM_TOTAL_VM, pages);
@@ -224,10 +241,11 @@ export class Mappings {
     return start;
   }
 
-  #ownFile(pages: number, hugetlb: boolean): Ref {
+  #ownFile(pages: number, hugetlb: boolean, promised: number): Ref {
     const inode = this.files.create(hugetlb ? KIND_HUGETLB : KIND_TMPFS, pages * 4096);
     if (inode === NONE) return NONE;
     const file = this.files.open(inode);
+    if (hugetlb && file !== NONE) this.files.promise(inode, promised);
     // The open file holds it from here on, or nobody does.
     this.files.iput(inode);
     return file;
@@ -284,9 +302,12 @@ export class Mappings {
     }
     const used = this.hugetlb.mapped(vma, mm, start, end);
     this.hugetlb.unmap(vma, mm, start, end);
+    const inode = this.files.inodeOf(vmas.mapping(vma));
+    if ((flags & VM_SHARED) !== 0 || vmas.privateData(vma) !== inode) return;
     // Promises that no fault has taken up are given back.
-    if ((flags & VM_SHARED) === 0 && (flags & VM_NORESERVE) === 0)
-      this.hugetlb.unreserve((end - start) / PMD_PAGES - used);
+    const left = Math.min((end - start) / PMD_PAGES - used, this.files.promised(inode));
+    this.hugetlb.unreserve(left);
+    this.files.promise(inode, -left);
   }
 
   /** mprotect of bytes: 0 or an errno; VMAs before the one that refused are changed. */
@@ -304,14 +325,18 @@ export class Mappings {
     if (vma === NONE || vmas.tree.start(vma) > start) error = ENOMEM;
     for (let at = start; error === 0 && at < end;) {
       const to = Math.min(end, vmas.tree.end(vma));
-      const flags = (vmas.flags(vma) & ~7) | (prot & 7);
+      const was = vmas.flags(vma);
+      let flags = (was & ~7) | (prot & 7);
+      // Private memory that becomes writable counts against the commit limit from then on.
+      const accounted = VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE;
+      if ((prot & VM_WRITE) !== 0 && (was & accounted) === 0) flags |= VM_ACCOUNT;
       // The newly wanted rights must be among those that may be.
       if ((flags & ~(flags >> 4) & 7) !== 0) error = EACCES;
       else error = this.#protectOne(mm, vma, at, to, flags);
       at = to;
       if (error !== 0 || at >= end) break;
       vma = vmas.tree.find(mm, at);
-      if (vma === NONE || vmas.tree.start(vma) !== at) error = ENOMEM;
+      if (vma === NONE || vmas.tree.start(vma) > at) error = ENOMEM;
     }
     upWrite(w, mm, MM_MMAP_LOCK);
     return error;

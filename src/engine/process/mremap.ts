@@ -2,8 +2,8 @@
  * mremap: a mapping shrinks, grows or moves, with its pages.
  *
  * Source: mm/mremap.c of 6.18 (check_mremap_params, check_prep_vma, mremap_to,
- * mremap_at, move_vma, move_page_tables). Simplified: entries are moved one by
- * one, whole tables are not relinked.
+ * mremap_at, move_vma, move_page_tables). Simplified: tables above PMD level
+ * are not relinked.
  */
 import type { Ref } from "../../units.js";
 import { MM_MMAP_LOCK, MM_TOTAL_VM, VMA_ANON_VMA_CHAIN } from "../layout/generated/offsets.js";
@@ -99,6 +99,7 @@ export class Remap {
     if (refused !== 0) return refused;
     if (moves) return this.#to(mm, from, old, pages, flags, to);
     if (pages < old) {
+      if (from + old > TASK_PAGES) return EINVAL;
       const error = this.mappings.unmapLocked(mm, from + pages, from + old);
       return error === 0 ? from : error;
     }
@@ -110,8 +111,6 @@ export class Remap {
   #moveMany(mm: Ref, from: number, pages: number, flags: number, to: number): number {
     const { tree } = this.base.vmas;
     if (to < MIN_MAP_PAGE) return EPERM;
-    const error = this.mappings.unmapLocked(mm, to, to + pages);
-    if (error !== 0) return error;
     for (let at = from; at < from + pages;) {
       const vma = tree.find(mm, at);
       if (vma === NONE || tree.start(vma) >= from + pages) break;
@@ -120,7 +119,10 @@ export class Remap {
       const refused = this.#checkVma(vma, start, length, length, flags);
       if (refused !== 0) return refused;
       const keep = (flags & MREMAP_DONTUNMAP) !== 0;
-      const moved = this.#move(mm, vma, start, length, length, to + start - from, keep);
+      const target = to + start - from;
+      const error = this.mappings.unmapLocked(mm, target, target + length);
+      if (error !== 0) return error;
+      const moved = this.#move(mm, vma, start, length, length, target, keep);
       if (moved < 0) return moved;
       at = start + length;
     }
@@ -137,7 +139,9 @@ export class Remap {
       if (from % PMD_PAGES !== 0 || old % PMD_PAGES !== 0 || pages % PMD_PAGES !== 0) return EINVAL;
       if (pages > old) return EINVAL;
     }
-    if (pages <= old && (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
+    const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
+    if (pages < old) return moves && pages > vmas.tree.end(vma) - from ? EFAULT : 0;
+    if (pages === old && !moves) return 0;
     if (old > vmas.tree.end(vma) - from) return EFAULT;
     if (pages <= old) return 0;
     return (is & (VM_DONTEXPAND | VM_PFNMAP)) !== 0 ? EFAULT : 0;
@@ -162,6 +166,8 @@ export class Remap {
       length = pages;
     }
     const now = vmas.tree.lookup(mm, from);
+    if (now === NONE) return EFAULT;
+    if (length > vmas.tree.end(now) - from) return EFAULT;
     return this.#move(mm, now, from, length, pages, at, (flags & MREMAP_DONTUNMAP) !== 0);
   }
 
@@ -254,6 +260,11 @@ export class Remap {
         continue;
       }
       if ((lo & PMD_HUGE) !== 0) zap.splitPmd(mm, mmId, pmds, vpn);
+      const whole = step === PMD_PAGES && at % PMD_PAGES === 0 && pages - i >= PMD_PAGES;
+      if (whole && this.#moveTable(mm, pmds, vpn, at)) {
+        i += PMD_PAGES;
+        continue;
+      }
       const table = tables.below(pmds, pmdAt(vpn));
       const n = Math.min(step, PMD_PAGES - (at % PMD_PAGES), pages - i);
       if (table !== NONE && !this.#movePtes(mm, table, vpn, at, n)) return false;
@@ -277,6 +288,21 @@ export class Remap {
     const to = tables.lock(target);
     if (table !== NONE) tables.deposit(to, table);
     w.store64(target, pmdAt(at), lo, hi);
+    tables.unlock(to);
+    return true;
+  }
+
+  /** move_normal_pmd: a whole table changes its place; false where there is none, or one in its way. */
+  #moveTable(mm: Ref, pmds: Ref, vpn: number, at: number): boolean {
+    const { w, tables } = this.base;
+    const table = tables.below(pmds, pmdAt(vpn));
+    const target = table === NONE ? NONE : tables.ensurePmd(mm, at);
+    if (target === NONE || (w.load64(target, pmdAt(at)) | w.hi) !== 0) return false;
+    const from = tables.lock(pmds);
+    w.store64(pmds, pmdAt(vpn), 0, 0);
+    tables.unlock(from);
+    const to = tables.lock(target);
+    tables.setTable(target, pmdAt(at), table);
     tables.unlock(to);
     return true;
   }

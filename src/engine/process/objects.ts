@@ -43,6 +43,7 @@ export const OBJECTS: readonly CacheSpec[] = [
   kmalloc(512),
   kmalloc(1024),
   kmalloc(2048),
+  { ...spec("pfn index node", "XA_NODE"), source: "a node as struct xa_node, for frames" },
 ];
 
 export const O_MM = 0;
@@ -59,3 +60,4 @@ export const O_SCAMEM = 10;
 export const O_KSM_NODE = 11;
 /** kmalloc-64; the next powers of two up to 2048 follow. */
 export const O_KMALLOC = 12;
+export const O_INDEX_NODE = 18;

@@ -13,9 +13,11 @@ export class OpenFile {
   readonly file: Ref;
   readonly inode: Ref;
   #open = true;
-  #linked = true;
+  #linked: boolean;
 
-  constructor(kernel: Operations, file: Ref, inode: Ref) {
+  /** `linked`: the inode has a name, which `unlink` takes away. */
+  constructor(kernel: Operations, file: Ref, inode: Ref, linked = true) {
+    this.#linked = linked;
     this.kernel = kernel;
     this.file = file;
     this.inode = inode;

@@ -85,7 +85,7 @@ export class Operations {
     this.base = new Base(machine, options);
     const thp = new ThpPolicy(options.policy);
     this.files = new Files(this.base);
-    this.hugetlb = new Hugetlb(this.base, options.hugetlbStack, options.hugetlbRoom);
+    this.hugetlb = new Hugetlb(this.base, this.files, options.hugetlbStack, options.hugetlbRoom);
     this.mappings = new Mappings(this.base, this.files, this.hugetlb);
     const cow = new CopyOnWrite(this.base);
     this.faults = new Faults(
@@ -112,6 +112,7 @@ export class Operations {
     this.advice = new Advice(
       this.base,
       this.faults,
+      this.gup,
       this.files,
       this.reclaim,
       this.splits,

@@ -45,6 +45,13 @@ export class PageTables {
 
   /** An empty table of `mm`; 0 without memory. */
   alloc(mm: Ref, effort: number = ALLOC_LOW): Ref {
+    const table = this.allocTop(mm, effort);
+    if (table !== 0) this.w.add32(mm, MM_PGTABLES_BYTES, TABLE_BYTES);
+    return table;
+  }
+
+  /** The same for the uppermost one, which is not among those that mm_pgtables_bytes counts. */
+  allocTop(mm: Ref, effort: number = ALLOC_LOW): Ref {
     const { machine, w, design } = this.core;
     if (!machine.heap.hasRoom(1)) return 0 as Ref;
     let pfn = machine.allocTyped(0, T_PGTABLE, effort);
@@ -61,17 +68,20 @@ export class PageTables {
     this.core.setPointer(desc, pmdHugePte, 0 as Ref);
     this.core.setPointer(desc, deposited, 0 as Ref);
     this.core.setPointer(desc, owner, mm);
-    w.add32(mm, MM_PGTABLES_BYTES, TABLE_BYTES);
     return table;
   }
 
   /** Gives a table back: words first, then the page. */
   free(mm: Ref, table: Ref): void {
-    const { machine, w } = this.core;
+    this.freeTop(table);
+    this.w.add32(mm, MM_PGTABLES_BYTES, -TABLE_BYTES);
+  }
+
+  freeTop(table: Ref): void {
+    const { machine } = this.core;
     const pfn = machine.heap.frameOf(table);
     machine.heap.give(table, 1);
     machine.freeTyped(pfn);
-    w.add32(mm, MM_PGTABLES_BYTES, -TABLE_BYTES);
   }
 
   /** Descriptor of a table. */

@@ -14,7 +14,7 @@ import {
   MM_RSS_SWAP,
 } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
-import { FAULT_SIGSEGV } from "./constants.js";
+import { FAULT_SIGSEGV, MAP_LOCKED, MAP_POPULATE } from "./constants.js";
 import {
   isSwap,
   PMD_HUGE,
@@ -98,6 +98,8 @@ export class Process {
       file === undefined ? rest : { ...rest, file: file.file },
     );
     this.#check(page, `mmap ${options.length} bytes`, "mmap");
+    if ((options.flags & (MAP_POPULATE | MAP_LOCKED)) !== 0)
+      this.kernel.advice.populateNew(this.mm, page, page + Math.ceil(options.length / PAGE_SIZE));
     return page * PAGE_SIZE;
   }
 
@@ -248,9 +250,11 @@ export class Process {
       exclusive:
         folio !== NONE &&
         (core.design.mapcounts === "per-page"
-          ? core.design.mapcountOf(pfn) === 1
+          ? // Of a huge entry the kernel asks the first page for all of them.
+            core.design.mapcountOf(huge ? pfn - (vpn & 511) : pfn) === 1
           : !counts.maybeShared(folio, order)),
-      file: folio !== NONE && !folios.isAnon(folio),
+      // The huge zero page is no anonymous one, so it counts as a file's (bit 61).
+      file: (huge && zero) || (folio !== NONE && !folios.isAnon(folio)),
       writable: (lo & PTE_WRITE) !== 0,
       huge,
       zero,

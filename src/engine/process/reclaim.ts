@@ -17,6 +17,7 @@ import { ADDRESS_SPACE_HOST } from "../layout/generated/offsets.js";
 import {
   PG_ACTIVE,
   PG_DIRTY,
+  PG_RECLAIM,
   PG_REFERENCED,
   PG_SWAPBACKED,
   PG_WRITEBACK,
@@ -49,6 +50,8 @@ export class Reclaim {
   scanned = 0;
   reclaimed = 0;
   swapped = 0;
+  /** The process said that it will not use it: marks of use do not count (MADV_PAGEOUT). */
+  #pageOut = false;
 
   constructor(base: Base, files: Files, splits: Splits, unmap: Unmap) {
     this.base = base;
@@ -144,12 +147,13 @@ export class Reclaim {
   }
 
   /** shrink_folio_list for one folio on a list: pages got back. */
-  one(folio: Ref, order: number): number {
+  one(folio: Ref, order: number, pageOut = false): number {
     const { folios, core } = this.base;
     if (!folios.tryLock(folio)) return 0;
     folios.get(folio);
     folios.lruDel(folio, order);
     const pfn = core.pfnOf(folio);
+    this.#pageOut = pageOut;
     const got = this.#shrink(folio, pfn, order);
     if (got > 0) return got;
     // A split leaves the first part in its place.
@@ -165,7 +169,7 @@ export class Reclaim {
   #shrink(folio: Ref, pfn: number, order: number): number {
     const { folios, counts } = this.base;
     if (folios.test(folio, PG_WRITEBACK) || folios.isKsm(folio)) return 0;
-    if (counts.total(folio, order) > 0 && this.#referenced(folio, order)) {
+    if (!this.#pageOut && counts.total(folio, order) > 0 && this.#referenced(folio, order)) {
       folios.set(folio, PG_ACTIVE);
       return 0;
     }
@@ -178,7 +182,10 @@ export class Reclaim {
     const { folios, swap, core } = this.base;
     if (folios.maybePinned(folio, order)) return 0;
     if (!folios.test(folio, PG_SWAPCACHE) && swap.allocate(folio, 1 << order) < 0) {
-      if (order === 0) return 0;
+      if (order === 0) {
+        folios.set(folio, PG_ACTIVE);
+        return 0;
+      }
       if (this.splits.split(folio, 0, ALLOC_NO_WATERMARKS) !== 0) return 0;
       return this.#shrink(core.design.descriptorOf(pfn), pfn, 0);
     }
@@ -217,8 +224,14 @@ export class Reclaim {
       return 1 << order;
     }
     const inode = core.pointer(mapping, ADDRESS_SPACE_HOST);
-    if (this.files.kind(inode) !== KIND_DISK) return 0;
+    const disk = this.files.kind(inode) === KIND_DISK;
+    if (!disk && !this.#pageOut) return 0;
     if (!this.unmap.folio(folio, "nothing", true)) return 0;
+    if ((!disk || this.#pageOut) && folios.test(folio, PG_DIRTY)) {
+      // Nowhere to write it, or the flusher's to write: it stays cached, and active.
+      folios.set(folio, PG_ACTIVE | (disk ? PG_RECLAIM : 0));
+      return 0;
+    }
     if (folios.test(folio, PG_DIRTY)) {
       folios.unlock(folio);
       this.files.writeBack(inode, folio, order);

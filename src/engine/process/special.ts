@@ -20,6 +20,11 @@ export interface SpecialPages {
   getFromVma(vma: Ref, vpn: number, pfn: number, n: number): Ref | number;
   /** Whether a pin has to carry the object, because the page cannot lead to it. */
   readonly carries: boolean;
+  /**
+   * Whether a page that is mapped and counted as a folio's is none: a bare page
+   * of today's kernel, which does not tell the two apart.
+   */
+  countsAsFolio(pfn: number): boolean;
   /** Whether a page that looks like a folio's is one of these: asked before a release. */
   owns(pfn: number): boolean;
   /** A special entry that maps the page was copied (fork), or cleared. */

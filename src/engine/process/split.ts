@@ -98,7 +98,8 @@ export class Splits {
     const { design, machine } = this.base.core;
     const found = new Int32Array(parts);
     const cache = design.cacheFor(type, order);
-    for (let i = 0; cache >= 0 && i < parts; i++) {
+    if (cache < 0) return found;
+    for (let i = 0; i < parts; i++) {
       found[i] = machine.caches.alloc(cache, effort);
       if (found[i] !== 0) continue;
       this.#giveBack(type, order, found.subarray(0, i));
@@ -158,8 +159,14 @@ export class Splits {
       folios.unfreeze(part, 1 + (inCache ? pages : 0));
       if (listed || at > 0) folios.lruAdd(part, newOrder);
     }
-    for (let at = 0; anon && at < 1 << order; at += pages)
-      this.unmap.restore(design.descriptorOf(pfn + at), pfn + at, pfn + at, newOrder);
+    for (let at = 0; at < (anon ? 1 << order : 0); at += pages)
+      this.unmap.restore(
+        design.descriptorOf(pfn + at),
+        pfn + at,
+        pfn + at,
+        newOrder,
+        newOrder === 0 && !swapcache,
+      );
     // The first part stays locked and held by the caller; the others are let go.
     for (let at = pages; at < 1 << order; at += pages) {
       const part = design.descriptorOf(pfn + at);

@@ -42,6 +42,7 @@ export type Replacement = "migration" | "swap" | "nothing";
 export class Unmap {
   readonly base: Base;
   #ok = true;
+  #zeroUnused = false;
 
   constructor(base: Base) {
     this.base = base;
@@ -179,10 +180,12 @@ export class Unmap {
   /**
    * remove_migration_ptes: every entry that stands for pages of the old block is
    * made to map the same page of the new one. `folio` is what page 0 … belongs to
-   * now; after a split each part is called for itself.
+   * now; after a split each part is called for itself. With `zeroUnused` pages of
+   * zeroes are replaced by the zero page.
    */
-  restore(folio: Ref, oldPfn: number, newPfn: number, order: number): void {
+  restore(folio: Ref, oldPfn: number, newPfn: number, order: number, zeroUnused = false): void {
     const { rmap, folios } = this.base;
+    this.#zeroUnused = zeroUnused;
     const first = folios.index(folio);
     for (let i = 0; i < 1 << order; i++) {
       rmap.walk(folio, first + i, (vma, mm, vpn) => {
@@ -220,6 +223,15 @@ export class Unmap {
     const hi = w.hi;
     if (isMigration(lo, hi) && swapOffset(lo, hi) === oldPfn) {
       const flags = vmas.flags(vma);
+      if (this.#zeroUnused && (flags & VM_LOCKED) === 0 && core.content.isZero(pfn)) {
+        // try_to_map_unused_to_zeropage: a page of zeroes need not be kept.
+        const zero = core.zeroPage();
+        const bits = pteRights(flags, false) | PTE_SPECIAL;
+        w.store64(table, off, pteLow(zero, bits), pteHigh(zero) | pteNx(flags));
+        w.add32(mm, MM_RSS_ANON, -1);
+        tables.unlock(desc);
+        return;
+      }
       const anon = folios.isAnon(folio);
       const write = swapType(hi) === SWP_MIGRATION_WRITE && (flags & VM_WRITE) !== 0;
       const exclusive = anon && (swapType(hi) !== SWP_MIGRATION_READ || (lo & SWP_EXCLUSIVE) !== 0);

@@ -7,8 +7,9 @@
  * reads and writes for as long as it lives (RDMA, io_uring buffers).
  */
 import { MmError } from "../errors.js";
+import { MM_PINNED_VM } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
-import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
+import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
 import type { Holder, Operations } from "./operations.js";
 
 /** Whose pages are wanted: a process. */
@@ -27,6 +28,8 @@ export class UserPages implements Holder {
   readonly pfns: Int32Array;
   readonly #carried: Int32Array;
   readonly #flags: number;
+  readonly #mm: Ref;
+  #accounted = 0;
   #held = true;
 
   private constructor(
@@ -37,6 +40,7 @@ export class UserPages implements Holder {
     flags: number,
   ) {
     this.kernel = process.kernel;
+    this.#mm = process.mm;
     this.pid = process.pid;
     this.offset = offset;
     this.pfns = pfns;
@@ -56,14 +60,15 @@ export class UserPages implements Holder {
     const count = Math.ceil((addr + length) / PAGE_SIZE) - first;
     const out = { pfns: new Int32Array(count), carried: new Int32Array(count) };
     const { gup } = process.kernel;
+    const wants = (flags & FOLL_PIN) !== 0 ? flags : flags | FOLL_GET;
     let got = 0;
     let error = 0;
     while (got < count && error === 0) {
       const part = { pfns: out.pfns.subarray(got), carried: out.carried.subarray(got) };
       const n =
         how === "fast"
-          ? gup.getFast(process.mm, first + got, count - got, flags, part)
-          : gup.get(process.mm, first + got, count - got, flags, part);
+          ? gup.getFast(process.mm, first + got, count - got, wants, part)
+          : gup.get(process.mm, first + got, count - got, wants, part);
       if (n < 0) error = n;
       else got += n;
     }
@@ -91,7 +96,16 @@ export class UserPages implements Holder {
 
   /** Registers memory with a device: pinned for a long time, writable. */
   static register(process: PagesOf, addr: number, length: number): UserPages {
-    return UserPages.get(process, addr, length, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM, "fast");
+    const flags = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
+    const pages = UserPages.get(process, addr, length, flags, "fast");
+    pages.#account(pages.pfns.length);
+    return pages;
+  }
+
+  /** Pages that a device keeps count against who registered them (mm->pinned_vm). */
+  #account(pages: number): void {
+    this.#accounted += pages;
+    this.kernel.base.w.add32(this.#mm, MM_PINNED_VM, pages);
   }
 
   /** Whether they are pinned, not merely got. */
@@ -137,6 +151,7 @@ export class UserPages implements Holder {
     this.#held = false;
     const { gup, userPages } = this.kernel;
     userPages.delete(this);
+    if (this.#accounted > 0 && this.kernel.processes.has(this.pid)) this.#account(-this.#accounted);
     for (let i = 0; i < this.pfns.length; i++)
       gup.release(this.pfns[i], this.#carried[i] as Ref, this.pinned, dirty);
   }

@@ -72,6 +72,8 @@ export class Vmas {
   readonly anonVmas: AnonVmas;
   /** Set by the file layer: what happens to an inode that nobody has open. */
   releaseInode: ReleaseInode = () => {};
+  /** Splits a huge entry that a border is to go through (vma_adjust_trans_huge). */
+  splitHuge: (vma: Ref, page: number) => void = () => {};
   /** Called for a VMA that is copied or goes away, where its ops ask for it. */
   opened: (vma: Ref) => void = () => {};
   closed: (vma: Ref) => void = () => {};
@@ -222,6 +224,7 @@ export class Vmas {
     if (tree.count(mm) >= MAX_MAP_COUNT) return ENOMEM;
     const start = tree.start(vma);
     const end = tree.end(vma);
+    if (page % PMD_PAGES !== 0) this.splitHuge(vma, page);
     tree.setRange(vma, start, page);
     const upper = this.duplicate(mm, vma, page, end, this.pgoff(vma) + page - start);
     const error = upper === NONE ? ENOMEM : this.#share(upper, vma);

@@ -12,10 +12,11 @@ import {
   MM_RSS_FILE,
   MM_RSS_SHMEM,
   MM_RSS_SWAP,
+  VMA_VM_FLAGS,
 } from "../layout/generated/offsets.js";
-import { PG_DIRTY, PG_REFERENCED, PG_SWAPBACKED } from "../design/word/axis-flags.js";
+import { PG_SWAPBACKED } from "../design/word/axis-flags.js";
 import type { Words } from "../words/words.js";
-import { PMD_ORDER, PMD_PAGES } from "./constants.js";
+import { PMD_ORDER, PMD_PAGES, VM_RAND_READ, VM_SEQ_READ } from "./constants.js";
 import type { Core } from "./core.js";
 import type { DeferredSplits } from "./deferred.js";
 import {
@@ -51,6 +52,8 @@ export class Zap {
   readonly tables: PageTables;
   readonly deferred: DeferredSplits;
   readonly swap: Swap;
+  /** Whether the VMA being unmapped says anything about what is used (vma_has_recency). */
+  #recency = true;
 
   constructor(
     core: Core,
@@ -82,6 +85,7 @@ export class Zap {
    */
   range(vma: Ref, mm: Ref, mmId: number, start: number, end: number, keepAnon = false): number {
     const { tables, w } = this;
+    this.#recency = (w.load32(vma, VMA_VM_FLAGS) & (VM_SEQ_READ | VM_RAND_READ)) === 0;
     if (this.core.watch !== null) this.core.watch.forgotten(mmId, start, end);
     for (let vpn = start; vpn < end;) {
       const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
@@ -105,7 +109,6 @@ export class Zap {
         this.#ptes(mm, mmId, tables.below(pmds, pmdAt(vpn)), vpn, next, keepAnon);
       vpn = next;
     }
-    void vma;
     return 0;
   }
 
@@ -154,8 +157,8 @@ export class Zap {
         }
       }
       if (!anon) {
-        if ((seen & PTE_DIRTY) !== 0) folios.set(folio, PG_DIRTY);
-        if ((seen & PTE_ACCESSED) !== 0) folios.set(folio, PG_REFERENCED);
+        if ((seen & PTE_DIRTY) !== 0) folios.markDirty(folio);
+        if ((seen & PTE_ACCESSED) !== 0 && this.#recency) folios.markAccessed(folio);
       }
       w.add32(mm, this.rssOf(folio), -n);
       const partly = this.counts.removePtes(folio, pfn, order, n, mmId);
@@ -196,7 +199,7 @@ export class Zap {
     const table = anon || zero ? tables.withdraw(desc) : NONE;
     tables.unlock(desc);
     if (folio !== NONE) {
-      if (!anon && (lo & PTE_DIRTY) !== 0) folios.set(folio, PG_DIRTY);
+      if (!anon && (lo & PTE_DIRTY) !== 0) folios.markDirty(folio);
       w.add32(mm, this.rssOf(folio), -PMD_PAGES);
       const partly = this.counts.removePmd(folio, PMD_ORDER, mmId);
       if (partly && anon) this.deferred.add(folio, PMD_ORDER);
@@ -268,6 +271,7 @@ export class Zap {
   #spread(folio: Ref, pfn: number, table: Ref, lo: number, nx: number, mmId: number): void {
     const { w, core, counts } = this;
     const exclusive = core.design.isExclusive(pfn);
+    if ((lo & PTE_DIRTY) !== 0) this.folios.markDirty(folio);
     this.folios.get(folio, PMD_PAGES - 1);
     const rights = lo & 0xf7f;
     for (let i = 0; i < PMD_PAGES; i++) {

@@ -195,9 +195,11 @@ export class Area extends PagesObject {
 
   /** The kernel stores to it; the same refusals. */
   write(at: number, data: Uint8Array): void {
-    this.#each(at, data.length, (pfn, from, done, n) =>
-      this.scattered.base.core.content.write(pfn, from, data.subarray(done, done + n)),
-    );
+    const { core } = this.scattered.base;
+    this.#each(at, data.length, (pfn, from, done, n) => {
+      core.content.write(pfn, from, data.subarray(done, done + n));
+      core.watch?.wrote(pfn);
+    });
   }
 
   #each(

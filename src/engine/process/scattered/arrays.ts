@@ -80,16 +80,6 @@ export class Arrays {
     return chunks * CHUNK + (chunks * 8 <= LARGEST ? sizeClass(chunks * 8) : CHUNK);
   }
 
-  /** Frames of the pages of an array, for whoever accounts for all memory. */
-  *frames(array: Ref, n: number, stride: number): Generator<number> {
-    if (n * stride <= LARGEST) return;
-    const { heap } = this.core.machine;
-    const chunks = Math.ceil((n * stride) / CHUNK);
-    for (let i = 0; i < chunks; i++)
-      yield heap.frameOf(this.core.pointer((array + (i >> 1)) as Ref, (i & 1) << 3));
-    if (chunks * 8 > LARGEST) yield heap.frameOf(array);
-  }
-
   #block(size: number): Ref {
     return size <= LARGEST ? this.#small(size) : this.#chunk();
   }

@@ -11,7 +11,7 @@ import { PAGE_SIZE, type Ref } from "../../../units.js";
 import type { Base } from "../base.js";
 import { ptePfn, PTE_THERE } from "../entry.js";
 import { pteAt } from "../page-tables.js";
-import type { Process } from "../process.js";
+import type { Living } from "../operations.js";
 import { OPS_SCATTERED } from "./user-map.js";
 
 const NONE = 0 as Ref;
@@ -24,12 +24,16 @@ export interface StaleMapping {
   readonly pfn: number;
 }
 
-/** Frames that processes map through scattered mappings, in order of process and address. */
-function* mappedFrames(base: Base, processes: Iterable<Process>): Generator<StaleMapping> {
+/** Frames that processes map through mappings of that kind, in order of process and address. */
+function* mappedFrames(
+  base: Base,
+  processes: Iterable<Living>,
+  ops: number,
+): Generator<StaleMapping> {
   const { vmas, tables, w } = base;
   for (const { mm, pid } of processes) {
     for (let vma = vmas.tree.first(mm); vma !== NONE; vma = vmas.tree.next(vma)) {
-      if (vmas.ops(vma) !== OPS_SCATTERED) continue;
+      if (vmas.ops(vma) !== ops) continue;
       for (let vpn = vmas.tree.start(vma); vpn < vmas.tree.end(vma); vpn++) {
         const table = tables.pteTable(mm, vpn);
         const lo = table === NONE ? 0 : w.load64(table, pteAt(vpn));
@@ -40,22 +44,17 @@ function* mappedFrames(base: Base, processes: Iterable<Process>): Generator<Stal
   }
 }
 
-/** Mappings of frames that are not alive, as `alive` says. */
+/** Mappings of frames that are not alive, as `alive` says; of scattered memory unless `ops` says another owner. */
 export function staleMappings(
   base: Base,
-  processes: Iterable<Process>,
-  alive: (pfn: number) => boolean,
+  processes: Iterable<Living>,
+  alive: (pid: number, addr: number, pfn: number) => boolean,
+  ops: number = OPS_SCATTERED,
 ): StaleMapping[] {
   const stale: StaleMapping[] = [];
-  for (const m of mappedFrames(base, processes)) if (!alive(m.pfn)) stale.push(m);
+  for (const m of mappedFrames(base, processes, ops))
+    if (!alive(m.pid, m.addr, m.pfn)) stale.push(m);
   return stale;
-}
-
-/** Frames that scattered mappings lead to, for whoever asks what is still reachable. */
-export function reachable(base: Base, processes: Iterable<Process>): Set<number> {
-  const frames = new Set<number>();
-  for (const { pfn } of mappedFrames(base, processes)) frames.add(pfn);
-  return frames;
 }
 
 /** Throws RuleViolation where a process can reach freed memory. */

@@ -29,7 +29,7 @@ import { MISC_UNKNOWN, MISC_VMALLOC, T_MISC } from "../../design/word/axis-types
 import type { Base } from "../base.js";
 import { ENOMEM } from "../constants.js";
 import { S_PFN_INDEX } from "../core.js";
-import { O_SCAMEM, O_VM_STRUCT, O_XA_NODE } from "../objects.js";
+import { O_INDEX_NODE, O_SCAMEM, O_VM_STRUCT } from "../objects.js";
 import { Arrays } from "./arrays.js";
 
 const NONE = 0 as Ref;
@@ -47,7 +47,7 @@ export class ScatteredObjects {
    * and the kernel does not tell the two apart (page_folio of a bare page).
    */
   readonly asFolio: boolean;
-  /** Objects and pages that went with their last reference, since boot. */
+  /** Pages that went back through this class since boot: what reports count. */
   freedPages = 0;
 
   constructor(base: Base) {
@@ -60,10 +60,10 @@ export class ScatteredObjects {
       pages: countsPages(design) ? design : null,
       link: design,
       indexRoot: (core.state + S_PFN_INDEX / 16) as Ref,
-      newNode: () => core.newObject(O_XA_NODE),
+      newNode: () => core.newObject(O_INDEX_NODE),
       freeNode: (node) => {
         machine.rcu.synchronize();
-        core.freeObject(O_XA_NODE, node);
+        core.freeObject(O_INDEX_NODE, node);
       },
     });
     this.object = parts.object;
@@ -229,7 +229,12 @@ export class ScatteredObjects {
 
   /** Gives `n` references to a page back; the last one frees the page. */
   putPage(pfn: number, n: number): void {
-    if (this.asFolio) return this.base.folios.put(this.base.folios.ofPage(pfn), n);
+    if (this.asFolio) {
+      const { folios } = this.base;
+      const folio = folios.ofPage(pfn);
+      if (folios.refcount(folio) === n) this.freedPages++;
+      return folios.put(folio, n);
+    }
     if (this.object.put(NONE, pfn, n) === 0) this.freePage(pfn);
   }
 
@@ -267,13 +272,5 @@ export class ScatteredObjects {
   arrayBytes(n: number): number {
     const own = this.arrays.bytes(n, this.stride);
     return own + (this.twoArrays ? this.arrays.bytes(n, 16) : 0);
-  }
-
-  /** Frames of kernel pages that an object's arrays are in. */
-  *arrayFrames(object: Ref): Generator<number> {
-    const n = this.count(object);
-    yield* this.arrays.frames(this.pagesOf(object), n, this.stride);
-    const slots = this.twoArrays ? this.#slotsOf(object) : NONE;
-    if (slots !== NONE) yield* this.arrays.frames(slots, n, 16);
   }
 }

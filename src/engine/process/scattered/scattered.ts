@@ -8,16 +8,16 @@
 import { MmError } from "../../errors.js";
 import { PAGE_SIZE, type Ref } from "../../../units.js";
 import { MISC_UNKNOWN, MISC_VMALLOC, T_MISC, T_SCATTERED } from "../../design/word/axis-types.js";
-import type { PageType } from "../../design/word/axis-types.js";
+import { countsPages } from "../../design/word/axis.js";
 import { VM_STRUCT_PAGES } from "../../layout/generated/offsets.js";
 import type { Base } from "../base.js";
 import { EOPNOTSUPP } from "../constants.js";
-import { KIND_DEVICE, type Files } from "../files.js";
+import { KIND_DEVICE } from "../files.js";
 import { O_SCAMEM, O_VM_STRUCT, O_VMAP_AREA } from "../objects.js";
-import type { OpenFile } from "../open-file.js";
-import type { Process } from "../process.js";
+import { OpenFile } from "../open-file.js";
+import type { Operations } from "../operations.js";
 import { Area, type FreeReport } from "./area.js";
-import { refuseStale, reachable, staleMappings, type StaleMapping } from "./audit.js";
+import { refuseStale, staleMappings, type StaleMapping } from "./audit.js";
 import { KernelStack, STACK_PAGES } from "./kernel-stack.js";
 import { ScatteredObjects } from "./objects.js";
 import { RingBuffer } from "./ring-buffer.js";
@@ -35,31 +35,16 @@ export interface AreaOptions {
   readonly huge?: boolean;
 }
 
-/** A block that scattered memory holds, for whoever accounts for all memory. */
-export interface ScatteredBlock {
-  readonly pfn: number;
-  readonly order: number;
-  readonly type: PageType;
-  readonly subtype: number;
-  readonly refs: number;
-}
-
-/** What the front door needs of a kernel. */
-export interface ScatteredKernel {
-  readonly base: Base;
-  readonly files: Files;
-  readonly processes: ReadonlyMap<number, Process>;
-  wrapFile(file: Ref, inode: Ref): OpenFile;
-}
-
 export class Scattered {
   readonly base: Base;
   readonly objects: ScatteredObjects;
   readonly vmalloc: Vmalloc;
   readonly users: UserMaps;
-  readonly #kernel: ScatteredKernel;
+  readonly #kernel: Operations;
+  /** What frees left mapped so far. */
+  #early: readonly StaleMapping[] = [];
 
-  constructor(kernel: ScatteredKernel) {
+  constructor(kernel: Operations) {
     this.#kernel = kernel;
     this.base = kernel.base;
     this.objects = new ScatteredObjects(kernel.base);
@@ -72,8 +57,7 @@ export class Scattered {
     const asked = `vmalloc ${length} bytes`;
     if (!Number.isInteger(length) || length <= 0) throw new MmError(22, asked, "nothing to map");
     const flags =
-      (options.user === false ? 0 : VM_USERMAP) |
-      (options.huge === true ? VM_ALLOW_HUGE_VMAP : 0);
+      (options.user === false ? 0 : VM_USERMAP) | (options.huge === true ? VM_ALLOW_HUGE_VMAP : 0);
     const area = this.vmalloc.alloc(Math.ceil(length / PAGE_SIZE), flags);
     if (area < 0) throw new MmError(-area, asked, "no memory");
     return new Area(this, area as Ref);
@@ -118,7 +102,7 @@ export class Scattered {
     const file = inode === NONE ? NONE : files.open(inode);
     if (inode !== NONE) files.iput(inode);
     if (file === NONE) throw new MmError(12, "open a device", "no memory");
-    return this.#kernel.wrapFile(file, inode);
+    return new OpenFile(this.#kernel, file, inode, false);
   }
 
   /** An area over pages of a list, which holds the object; null without memory. */
@@ -156,20 +140,11 @@ export class Scattered {
 
   /** Frees something of `pages` pages and says what became of them. */
   reporting(pages: number, free: () => void): FreeReport {
-    const before = this.#framesOut();
+    const before = this.objects.freedPages;
     free();
-    const freed = Math.max(0, before - this.#framesOut());
-    return { freed: Math.min(pages, freed), kept: pages - Math.min(pages, freed), stale: this.stale() };
-  }
-
-  /** Pages that count as handed out, for `reporting`: those whose words name them. */
-  #framesOut(): number {
-    return -this.objects.freedPages - this.#folioFrees();
-  }
-
-  /** Today's kernel frees such pages as folios: they are counted where they go. */
-  #folioFrees(): number {
-    return this.objects.folioFrees;
+    const freed = this.objects.freedPages - before;
+    this.#early = this.stale();
+    return { freed, kept: pages - freed, stale: this.#early };
   }
 
   /** Whether a frame is one of scattered memory now. */
@@ -179,22 +154,28 @@ export class Scattered {
     if (type === T_SCATTERED) return true;
     if (type !== T_MISC) return false;
     const subtype = design.subtypeOf(pfn);
-    return subtype === MISC_VMALLOC || (design.overlay && subtype === MISC_UNKNOWN);
+    if (!design.overlay) return subtype === MISC_VMALLOC;
+    // Struct page: a bare page with a reference.
+    const counted = countsPages(design) && design.addPageRefs(pfn, 0) > 0;
+    return counted && subtype === MISC_UNKNOWN;
   }
 
-  /** Mappings that lead to freed pages. Frames that were handed out again look alive: see `check`. */
+  /**
+   * Mappings that lead to freed pages: to frames that are nobody's or another's
+   * now, and those that a free left behind and that are there still.
+   */
   stale(): StaleMapping[] {
-    return staleMappings(this.base, this.#kernel.processes.values(), (pfn) => this.isAlive(pfn));
+    const early = new Set(this.#early.map((m) => `${m.pid} ${m.addr} ${m.pfn}`));
+    return staleMappings(
+      this.base,
+      this.#kernel.processes.values(),
+      (pid, addr, pfn) => this.isAlive(pfn) && !early.has(`${pid} ${addr} ${pfn}`),
+    );
   }
 
   /** Throws RuleViolation where a process can reach memory that was freed. */
   check(): void {
     refuseStale(this.stale());
-  }
-
-  /** Frames that processes reach through mappings of scattered memory. */
-  reachable(): Set<number> {
-    return reachable(this.base, this.#kernel.processes.values());
   }
 
   /** Bytes of the structs of one area: vm_struct, vmap_area and, where there is one, scamem. */

@@ -17,6 +17,7 @@ import {
   VMA_VM_OPS,
   VMA_VM_PRIVATE_DATA,
 } from "../../layout/generated/offsets.js";
+import { T_MISC } from "../../design/word/axis-types.js";
 import type { Base } from "../base.js";
 import {
   EBUSY,
@@ -47,10 +48,19 @@ export class UserMaps implements SpecialPages {
   readonly objects: ScatteredObjects;
   readonly carries: boolean;
 
+  #installed = false;
+
   constructor(base: Base, objects: ScatteredObjects) {
     this.base = base;
     this.objects = objects;
     this.carries = objects.counted && objects.lookup?.fromPage === false;
+  }
+
+  /** From the first mapping on everybody asks here; before it nobody has to. */
+  #install(): void {
+    if (this.#installed) return;
+    this.#installed = true;
+    const { base } = this;
     base.special = this;
     base.zap.special = this;
     const { opened, closed, releaseFile } = base.vmas;
@@ -75,6 +85,7 @@ export class UserMaps implements SpecialPages {
    */
   map(mm: Ref, vpn: number, object: Ref, pages: Ref, n: number, first: number): number {
     const { w, vmas } = this.base;
+    this.#install();
     downWrite(w, mm, MM_MMAP_LOCK);
     const vma = vmas.tree.lookup(mm, vpn);
     const error =
@@ -248,6 +259,10 @@ export class UserMaps implements SpecialPages {
     const filePrivate = file === NONE ? NONE : core.pointer(file, FILE_PRIVATE_DATA);
     const object = this.objects.lookup?.ofVma(vmas.privateData(vma), filePrivate) ?? NONE;
     return object !== NONE && this.objects.object.tryGet(object, pfn, n) ? object : EFAULT;
+  }
+
+  countsAsFolio(pfn: number): boolean {
+    return this.objects.asFolio && this.base.core.design.typeOf(pfn) === T_MISC;
   }
 
   owns(pfn: number): boolean {

@@ -8,7 +8,7 @@
  */
 import type { Ref } from "../../units.js";
 import { MM_MEMCG, MM_RSS_ANON } from "../layout/generated/offsets.js";
-import { PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { PG_LOCKED, PG_RECLAIM, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import {
@@ -107,7 +107,8 @@ export class FileFaults {
       const folio = cache.lookup(mapping, index);
       if (folio === NONE) continue;
       const is = folios.flags(folio);
-      if ((is & PG_LOCKED) !== 0 || (is & PG_UPTODATE) === 0) continue;
+      // Bit 16 is readahead here: the fault itself is to see it.
+      if ((is & (PG_LOCKED | PG_RECLAIM)) !== 0 || (is & PG_UPTODATE) === 0) continue;
       const pfn = this.files.frameIn(folio, index);
       if (core.design.isPoisoned(pfn)) continue;
       folios.get(folio);

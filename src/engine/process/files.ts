@@ -208,6 +208,7 @@ export class Files {
   read(inode: Ref, offset: number, length: number, memcg: Ref): Uint8Array | number {
     const end = Math.min(offset + length, this.size(inode));
     const out = new Uint8Array(Math.max(0, end - offset));
+    if (length === 0 && offset % PAGE_SIZE === 0) this.#readNothing(inode, offset);
     for (let at = offset; at < end;) {
       const index = Math.floor(at / PAGE_SIZE);
       const from = at % PAGE_SIZE;
@@ -229,6 +230,14 @@ export class Files {
     return out;
   }
 
+  /** A read of no bytes looks at its page all the same, in memory's own files. */
+  #readNothing(inode: Ref, offset: number): void {
+    const { cache, folios } = this.base;
+    if (this.kind(inode) === KIND_DISK || offset >= this.size(inode)) return;
+    const folio = cache.lookup(this.mappingOf(inode), offset / PAGE_SIZE);
+    if (folio !== NONE) folios.markAccessed(folio);
+  }
+
   /**
    * Whether a read marks its page as used: memory's own files when it starts at
    * the page's beginning, disks when the read before ended elsewhere
@@ -245,7 +254,7 @@ export class Files {
 
   /** pwrite: the file grows where needed. 0, or an errno with a part written. */
   write(inode: Ref, offset: number, bytes: Uint8Array, memcg: Ref): number {
-    const { folios, core } = this.base;
+    const { folios, core, cache } = this.base;
     const end = offset + bytes.length;
     const old = this.size(inode);
     const tail = Math.min(offset, Math.ceil(old / PAGE_SIZE) * PAGE_SIZE);
@@ -255,12 +264,14 @@ export class Files {
       const from = at % PAGE_SIZE;
       const n = Math.min(PAGE_SIZE - from, end - at);
       if (this.size(inode) < at + n) this.#setSize(inode, at + n);
+      const fresh = cache.lookup(this.mappingOf(inode), index) === NONE;
       const folio = this.getFolio(this.mappingOf(inode), index, memcg);
       if (folio < 0) return folio;
       const pfn = this.frameIn(folio as Ref, index);
       core.content.write(pfn, from, bytes.subarray(at - offset, at - offset + n));
       core.watch?.wrote(pfn);
-      if (this.kind(inode) !== KIND_DISK) folios.markAccessed(folio as Ref);
+      // A disk's page that starts with a part of it is looked at first (seen on 6.18 with ext4).
+      if (this.kind(inode) !== KIND_DISK || (fresh && from > 0)) folios.markAccessed(folio as Ref);
       folios.markDirty(folio as Ref);
       folios.put(folio as Ref);
       at += n;

@@ -101,9 +101,10 @@ export class Advice {
   advise(mm: Ref, addr: number, length: number, advice: number): number {
     if (!KNOWN.has(advice) || addr % 4096 !== 0) return c.EINVAL;
     const start = addr / 4096;
-    const end = start + Math.ceil(length / 4096);
-    if (end > c.TASK_PAGES) return c.EINVAL;
-    if (start === end) return 0;
+    if (addr + length >= 2 ** 64) return c.EINVAL;
+    if (length === 0) return 0;
+    if (start >= c.TASK_PAGES) return c.ENOMEM;
+    const end = Math.min(start + Math.ceil(length / 4096), c.TASK_PAGES);
     const { w } = this.base;
     if (advice === c.MADV_POPULATE_READ || advice === c.MADV_POPULATE_WRITE)
       return this.#populate(mm, start, end, advice === c.MADV_POPULATE_WRITE);
@@ -145,7 +146,7 @@ export class Advice {
       case c.MADV_COLD:
       case c.MADV_PAGEOUT:
         if ((flags & NO_LRU) !== 0) return c.EINVAL;
-        this.#cold(mm, vma, start, end, advice === c.MADV_PAGEOUT);
+        this.#cold(mm, start, end, advice === c.MADV_PAGEOUT);
         return 0;
       case c.MADV_COLLAPSE:
         return this.collapse.range(mm, vma, start, end);
@@ -240,12 +241,11 @@ export class Advice {
   /** Every entry of a range: PTE table, place, page number; huge entries that are cut are split first. */
   #entries(
     mm: Ref,
-    vma: Ref,
     start: number,
     end: number,
     visit: (table: Ref, off: number, vpn: number, huge: boolean) => void,
   ): void {
-    const { w, tables, zap, counts } = this.base;
+    const { w, tables } = this.base;
     for (let vpn = start; vpn < end;) {
       const next = Math.min(end, vpn - (vpn % c.PMD_PAGES) + c.PMD_PAGES);
       const pmds = tables.pmdTable(mm, vpn);
@@ -258,8 +258,8 @@ export class Advice {
             vpn = next;
             continue;
           }
-          this.#splitFolio(pfn);
-          zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
+          // One that others have too is left alone.
+          if (!this.#splitFolio(pfn)) vpn = next;
           continue;
         }
       } else if (pmds !== NONE) {
@@ -268,30 +268,61 @@ export class Advice {
           vpn = next;
           continue;
         }
-        for (let at = vpn; at < next; at++) visit(table, pteAt(at), at, false);
+        for (let at = vpn; at < next;) {
+          const part = this.#part(table, at, next);
+          for (let i = 0; i < -part; i++) visit(table, pteAt(at + i), at + i, false);
+          at += Math.abs(part);
+        }
       }
       vpn = next;
     }
   }
 
-  /** A huge page that only part of the advice is about is split, if nobody else has it. */
-  #splitFolio(pfn: number): void {
+  /**
+   * How many entries go together: −n are to be visited; n to be left alone,
+   * because they map part of a large folio, the rest of which the advice is not
+   * about and which could not be split.
+   */
+  #part(table: Ref, at: number, end: number): number {
+    const { w, folios, core } = this.base;
+    const lo = w.load64(table, pteAt(at));
+    if ((lo & PTE_THERE) === 0 || (lo & PTE_SPECIAL) !== 0) return -1;
+    const pfn = ptePfn(lo, w.hi);
+    const folio = folios.ofPage(pfn);
+    const order = folio === NONE ? 0 : core.design.orderOf(pfn);
+    if (order === 0) return -1;
+    let n = 1;
+    while (at + n < end) {
+      const more = w.load64(table, pteAt(at + n));
+      if ((more & PTE_THERE) === 0 || (more & PTE_SPECIAL) !== 0) break;
+      if (ptePfn(more, w.hi) !== pfn + n || folios.ofPage(pfn + n) !== folio) break;
+      n++;
+    }
+    if (n === 1 << order) return -n;
+    return this.#splitFolio(pfn) ? -1 : n;
+  }
+
+  /** A large folio that only part of the advice is about is split, if nobody else has it. */
+  #splitFolio(pfn: number): boolean {
     const { folios, core, counts } = this.base;
     const folio = core.isHugeZero(pfn) ? NONE : folios.ofPage(pfn);
-    if (folio === NONE || !folios.isAnon(folio)) return;
-    if (counts.maybeShared(folio, c.PMD_ORDER) || !folios.tryLock(folio)) return;
+    if (folio === NONE || !folios.isAnon(folio)) return false;
+    const order = core.design.orderOf(pfn);
+    if (counts.maybeShared(folio, order) || !folios.tryLock(folio)) return false;
+    const head = core.pfnOf(folio);
     folios.get(folio);
-    this.splits.split(folio, 0);
-    const first = folios.ofPage(pfn);
+    const done = this.splits.split(folio, 0) === 0;
+    const first = folios.ofPage(head);
     folios.unlock(first);
     folios.put(first);
+    return done;
   }
 
   /** madvise_free_pte_range: clean again, and first to go. */
   #lazyFree(mm: Ref, vma: Ref, start: number, end: number): number {
     const { w, folios, swap, core, counts } = this.base;
     core.watch?.forgotten(counts.mmId(vma), start, end);
-    this.#entries(mm, vma, start, end, (table, off, _vpn, huge) => {
+    this.#entries(mm, start, end, (table, off, _vpn, huge) => {
       const lo = w.load64(table, off);
       const hi = w.hi;
       if (isSwap(lo, hi)) {
@@ -323,10 +354,10 @@ export class Advice {
   }
 
   /** madvise_cold_or_pageout_pte_range */
-  #cold(mm: Ref, vma: Ref, start: number, end: number, pageOut: boolean): void {
+  #cold(mm: Ref, start: number, end: number, pageOut: boolean): void {
     const { w, folios, core, counts } = this.base;
     const frames: number[] = [];
-    this.#entries(mm, vma, start, end, (table, off, _vpn, huge) => {
+    this.#entries(mm, start, end, (table, off, _vpn, huge) => {
       const lo = w.load64(table, off);
       const hi = w.hi;
       if ((lo & PTE_THERE) === 0 || (lo & PTE_SPECIAL) !== 0) return;

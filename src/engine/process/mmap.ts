@@ -12,6 +12,7 @@ import { MM_MMAP_BASE, MM_MMAP_LOCK, MM_TOTAL_VM } from "../layout/generated/off
 import type { Base } from "./base.js";
 import {
   EACCES,
+  EBADF,
   EEXIST,
   EINVAL,
   ENOMEM,
@@ -65,6 +66,8 @@ import { pteNx, pteRights } from "./protection.js";
 const NONE = 0 as Ref;
 /** MAP_TYPE */
 const MAP_TYPE = 15;
+/** PROT_GROWSDOWN, PROT_GROWSUP */
+const PROT_GROWS = 0x3000000;
 /** Rights of an entry that mprotect replaces. */
 const RIGHTS = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_PROTNONE;
 
@@ -108,6 +111,7 @@ export class Mappings {
     const addr = r.addr ?? 0;
     const offset = r.offset ?? 0;
     if (offset % 4096 !== 0) return EINVAL;
+    if ((r.flags & MAP_ANONYMOUS) === 0 && (r.file ?? NONE) === NONE) return EBADF;
     if (r.length === 0) return EINVAL;
     const hugetlb = (r.flags & MAP_HUGETLB) !== 0 && (r.flags & MAP_ANONYMOUS) !== 0;
     let pages = Math.ceil(r.length / 4096);
@@ -137,7 +141,6 @@ export class Mappings {
     if ((r.flags & MAP_LOCKED) !== 0) flags |= VM_LOCKED;
     if ((r.flags & MAP_NORESERVE) !== 0) flags |= VM_NORESERVE;
     if (hugetlb) flags |= VM_HUGETLB;
-    if (file === NONE && (r.flags & MAP_ANONYMOUS) === 0) return -9;
     if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
       if (type === MAP_SHARED_VALIDATE && file === NONE) return EINVAL;
       return flags | VM_SHARED | VM_MAYSHARE;
@@ -315,14 +318,17 @@ export class Mappings {
     if (addr % 4096 !== 0) return EINVAL;
     if (length === 0) return 0;
     const start = addr / 4096;
-    const end = start + Math.ceil(length / 4096);
-    if (end > TASK_PAGES) return ENOMEM;
-    if ((prot & ~15) !== 0) return EINVAL;
+    if (addr + length >= 2 ** 64) return ENOMEM;
+    const end = Math.min(start + Math.ceil(length / 4096), TASK_PAGES + 1);
+    const grows = prot & PROT_GROWS;
+    if (grows === PROT_GROWS || (prot & ~(15 | PROT_GROWS)) !== 0) return EINVAL;
     const { w, vmas } = this.base;
     downWrite(w, mm, MM_MMAP_LOCK);
     let error = 0;
     let vma = vmas.tree.find(mm, start);
     if (vma === NONE || vmas.tree.start(vma) > start) error = ENOMEM;
+    // No VMA here grows.
+    else if (grows !== 0) error = EINVAL;
     for (let at = start; error === 0 && at < end;) {
       const to = Math.min(end, vmas.tree.end(vma));
       const was = vmas.flags(vma);

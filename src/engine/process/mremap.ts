@@ -161,6 +161,7 @@ export class Remap {
     }
     let length = old;
     if (pages < old) {
+      if (from + old > TASK_PAGES) return EINVAL;
       const error = this.mappings.unmapLocked(mm, from + pages, from + old);
       if (error !== 0) return error;
       length = pages;

@@ -91,6 +91,21 @@ export abstract class PagesObject {
     if (!Number.isInteger(first) || first < 0 || pages < 1 || first + pages > this.pages)
       throw new MmError(22, asked, `there are ${this.pages} pages`);
     const file = options.file ?? this.scattered.openDevice();
+    try {
+      return this.#mapFile(process, file, first, pages, options);
+    } finally {
+      // The VMA holds the file, or nobody does.
+      if (options.file === undefined) file.close();
+    }
+  }
+
+  #mapFile(
+    process: Process,
+    file: OpenFile,
+    first: number,
+    pages: number,
+    options: UserMapOptions,
+  ): number {
     const addr = process.mmap({
       length: pages * PAGE_SIZE,
       prot: options.prot ?? PROT_READ | PROT_WRITE,
@@ -107,11 +122,10 @@ export abstract class PagesObject {
       this.pages,
       first,
     );
-    if (error !== 0) process.munmap(addr, pages * PAGE_SIZE);
-    // The VMA holds the file, or nobody does.
-    if (options.file === undefined) file.close();
-    if (error !== 0) throw new MmError(-error, asked, MAP_REASONS[-error] ?? "refused");
-    return addr;
+    if (error === 0) return addr;
+    process.munmap(addr, pages * PAGE_SIZE);
+    const asked = `map ${pages} pages from page ${first} on`;
+    throw new MmError(-error, asked, MAP_REASONS[-error] ?? "refused");
   }
 }
 

@@ -16,6 +16,8 @@ export interface KnownDifference {
   matches(difference: Difference, program: Program): boolean;
 }
 
+const MADV_COLLAPSE = 25;
+
 /** Facts that are not compared unless `--ignore` says otherwise, and why the engine does otherwise. */
 export const NOT_COMPARED: readonly { readonly fact: string; readonly reason: string }[] = [
   {
@@ -35,7 +37,14 @@ export const NOT_COMPARED: readonly { readonly fact: string; readonly reason: st
   },
 ];
 
-export const KNOWN: readonly KnownDifference[] = [];
+export const KNOWN: readonly KnownDifference[] = [
+  {
+    name: "MADV_COLLAPSE of shared memory",
+    reason: "the engine collapses anonymous memory only",
+    fidelity: "Differences from the live kernel",
+    matches: ({ op }) => op?.op === "madvise" && op.advice === MADV_COLLAPSE,
+  },
+];
 
 /** The accepted difference that this is, or null. */
 export function knownAs(difference: Difference, program: Program): KnownDifference | null {

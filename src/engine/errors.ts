@@ -19,6 +19,7 @@ const ERRNO: Readonly<Record<number, string>> = {
   17: "EEXIST",
   22: "EINVAL",
   28: "ENOSPC",
+  75: "EOVERFLOW",
   95: "EOPNOTSUPP",
   133: "EHWPOISON",
 };

@@ -10,7 +10,7 @@ import { Kernel, type KernelRequest } from "../engine/process/kernel.js";
 import { S_INODES, S_MM_IDS } from "../engine/process/core.js";
 import { freeHugePages } from "../engine/sanitizer/process/pools.js";
 import { inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
-import type { HeldFolio } from "../engine/sanitizer/process/view.js";
+import type { HeldFolio } from "../engine/sanitizer/process/shape.js";
 import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
 import { heldBlocks } from "./held.js";
 import type { Stretch } from "../engine/machine-plan.js";

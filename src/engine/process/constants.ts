@@ -61,6 +61,7 @@ export const EBUSY = -16;
 export const EEXIST = -17;
 export const EINVAL = -22;
 export const ENOSPC = -28;
+export const EOVERFLOW = -75;
 export const EHWPOISON = -133;
 export const EOPNOTSUPP = -95;
 

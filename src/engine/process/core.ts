@@ -184,6 +184,9 @@ export class Core {
   hugeZeroPage(order: number): number {
     const pfn = this.w.load32(this.state, S_HUGE_ZERO_PFN) - 1;
     if (pfn >= 0) return pfn;
+    // Its entry may be split later, where nothing may fail: the small one must be there by then.
+    const small = this.zeroPage();
+    if (small < 0) return small;
     const fresh = this.machine.allocPages(order);
     if (fresh < 0) return fresh;
     this.design.release(fresh, order);

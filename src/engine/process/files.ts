@@ -336,6 +336,7 @@ export class Files {
 
   /** fallocate(PUNCH_HOLE): whole pages go, the ends are zeroed. */
   punchHole(inode: Ref, offset: number, length: number): void {
+    if (this.kind(inode) === KIND_DISK && offset >= this.size(inode)) return;
     // A hole that goes on behind the end of a disk's file takes its last page whole.
     const size = this.size(inode);
     const past = this.kind(inode) === KIND_DISK && offset + length > size;
@@ -407,9 +408,13 @@ export class Files {
       const at = folios.index(folio);
       if (at < first || at + (1 << order) > end) {
         // Cut in the middle: split it and go on with the parts, or zero what goes.
+        const head = core.pfnOf(folio);
+        folios.get(folio);
         folios.lock(folio);
         const split = this.splitFolio(folio);
-        folios.unlock(folio);
+        const now = core.design.descriptorOf(head);
+        folios.unlock(now);
+        folios.put(now);
         if (split) continue;
         for (let i = Math.max(at, first); i < Math.min(at + (1 << order), end); i++)
           core.content.clear(this.frameIn(folio, i));

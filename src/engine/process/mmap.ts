@@ -16,6 +16,7 @@ import {
   EEXIST,
   EINVAL,
   ENOMEM,
+  EOVERFLOW,
   EPERM,
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -113,10 +114,15 @@ export class Mappings {
     if (offset % 4096 !== 0) return EINVAL;
     if ((r.flags & MAP_ANONYMOUS) === 0 && (r.file ?? NONE) === NONE) return EBADF;
     if (r.length === 0) return EINVAL;
+    const ofFile = (r.flags & MAP_ANONYMOUS) === 0;
+    // Only a file of the pool itself could be mapped so.
+    if (ofFile && (r.flags & MAP_HUGETLB) !== 0) return EINVAL;
     const hugetlb = (r.flags & MAP_HUGETLB) !== 0 && (r.flags & MAP_ANONYMOUS) !== 0;
     let pages = Math.ceil(r.length / 4096);
     if (hugetlb) pages = Math.ceil(pages / PMD_PAGES) * PMD_PAGES;
     if (pages > TASK_PAGES) return ENOMEM;
+    const pgoff = (offset < 0 ? offset + 2 ** 64 : offset) / 4096;
+    if (ofFile && pgoff + pages > 2 ** 52 - 1) return EOVERFLOW;
     if (tree.count(mm) > MAX_MAP_COUNT) return ENOMEM;
     const fixed = (r.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
     // Anonymous memory in whole PMDs is placed so that huge pages fit (thp_get_unmapped_area).
@@ -335,7 +341,8 @@ export class Mappings {
       let flags = (was & ~7) | (prot & 7);
       // Private memory that becomes writable counts against the commit limit from then on.
       const accounted = VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE;
-      if ((prot & VM_WRITE) !== 0 && (was & accounted) === 0) flags |= VM_ACCOUNT;
+      if ((prot & VM_WRITE) !== 0) flags |= (was & accounted) === 0 ? VM_ACCOUNT : 0;
+      else if (this.#untouched(vma)) flags &= ~VM_ACCOUNT;
       // The newly wanted rights must be among those that may be.
       if ((flags & ~(flags >> 4) & 7) !== 0) error = EACCES;
       else error = this.#protectOne(mm, vma, at, to, flags);
@@ -346,6 +353,12 @@ export class Mappings {
     }
     upWrite(w, mm, MM_MMAP_LOCK);
     return error;
+  }
+
+  /** Anonymous memory that never had a page: nothing is committed to it. */
+  #untouched(vma: Ref): boolean {
+    const { vmas, anonVmas } = this.base;
+    return vmas.file(vma) === NONE && vmas.ops(vma) === 0 && anonVmas.of(vma) === NONE;
   }
 
   /** mprotect_fixup: a part of one VMA. */

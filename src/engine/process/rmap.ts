@@ -54,7 +54,7 @@ export class Rmap {
 
   /** linear_page_index: where in its mapping page `vpn` of a VMA is. */
   index(vma: Ref, vpn: number): number {
-    return this.w.load32(vma, VMA_VM_PGOFF) + vpn - this.vmas.start(vma);
+    return (this.w.load32(vma, VMA_VM_PGOFF) + vpn - this.vmas.start(vma)) >>> 0;
   }
 
   /** folio_add_new_anon_rmap: a fresh folio, mapped by one process only. */
@@ -93,7 +93,7 @@ export class Rmap {
     if (mapping === NONE || this.folios.isKsm(folio)) return;
     const at = (vma: Ref): boolean => {
       const start = this.vmas.start(vma);
-      const vpn = start + index - w.load32(vma, VMA_VM_PGOFF);
+      const vpn = start + ((index - w.load32(vma, VMA_VM_PGOFF)) | 0);
       if (vpn < start || vpn >= this.vmas.end(vma)) return true;
       return visit(vma, core.pointer(vma, VMA_VM_MM), vpn);
     };

@@ -6,8 +6,8 @@
  * readahead from swap.
  */
 import type { Ref } from "../../units.js";
-import { MM_MEMCG, MM_RSS_ANON, MM_RSS_SWAP } from "../layout/generated/offsets.js";
-import { PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
+import { ANON_VMA_ROOT, MM_MEMCG, MM_RSS_ANON, MM_RSS_SWAP } from "../layout/generated/offsets.js";
+import { MAPPING_ANON, PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import { FAULT_HWPOISON, FAULT_OOM, FAULT_SIGBUS, VM_WRITE } from "./constants.js";
@@ -117,7 +117,8 @@ export class SwapFaults {
     if (write && exclusive && (flags & VM_WRITE) !== 0) bits |= PTE_WRITE | PTE_DIRTY;
     folios.get(folio);
     if (fresh) {
-      rmap.moveAnon(folio, vma);
+      if (exclusive) rmap.moveAnon(folio, vma);
+      else folios.setMapping(folio, core.pointer(anonVmas.of(vma), ANON_VMA_ROOT), MAPPING_ANON);
       folios.setIndex(folio, rmap.index(vma, vpn));
     }
     counts.addPtes(folio, pfn, order, 1, counts.mmId(vma));

@@ -223,9 +223,10 @@ export class Unmap {
     const hi = w.hi;
     if (isMigration(lo, hi) && swapOffset(lo, hi) === oldPfn) {
       const flags = vmas.flags(vma);
-      if (this.#zeroUnused && (flags & VM_LOCKED) === 0 && core.content.isZero(pfn)) {
+      const unused = this.#zeroUnused && (flags & VM_LOCKED) === 0 && core.content.isZero(pfn);
+      const zero = unused ? core.zeroPage() : -1;
+      if (zero >= 0) {
         // try_to_map_unused_to_zeropage: a page of zeroes need not be kept.
-        const zero = core.zeroPage();
         const bits = pteRights(flags, false) | PTE_SPECIAL;
         w.store64(table, off, pteLow(zero, bits), pteHigh(zero) | pteNx(flags));
         w.add32(mm, MM_RSS_ANON, -1);

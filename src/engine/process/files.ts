@@ -379,7 +379,10 @@ export class Files {
     const mapping = this.mappingOf(inode);
     const disk = this.kind(inode) === KIND_DISK;
     const stored = this.#disk.get(this.#number(inode))?.get(index);
-    const got = cache.lookup(mapping, index) !== NONE || stored !== undefined;
+    const cached = cache.lookup(mapping, index);
+    // What is a hole on the disk, and was not written since, is zeroes already.
+    if (disk && stored === undefined && (cached === NONE || !folios.test(cached, PG_DIRTY))) return;
+    const got = cached !== NONE || stored !== undefined;
     const folio = got ? this.getFolio(mapping, index, NONE) : 0;
     if (folio > 0) {
       const pfn = this.frameIn(folio as Ref, index);

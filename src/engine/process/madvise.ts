@@ -176,7 +176,21 @@ export class Advice {
       this.faults.hugetlb.unmap(vma, mm, start, end - (end % c.PMD_PAGES));
       return 0;
     }
-    return zap.range(vma, mm, counts.mmId(vma), start, end);
+    const error = zap.range(vma, mm, counts.mmId(vma), start, end);
+    this.#reclaimTables(mm, start, end);
+    return error;
+  }
+
+  /** CONFIG_PT_RECLAIM: a table that the advice emptied goes. */
+  #reclaimTables(mm: Ref, start: number, end: number): void {
+    const { w, tables } = this.base;
+    const first = Math.ceil(start / c.PMD_PAGES) * c.PMD_PAGES;
+    for (let vpn = first; vpn + c.PMD_PAGES <= end; vpn += c.PMD_PAGES) {
+      const table = tables.pteTable(mm, vpn);
+      if (table === NONE || !tables.isEmpty(table)) continue;
+      w.store64(tables.pmdTable(mm, vpn), pmdAt(vpn), 0, 0);
+      tables.free(mm, table);
+    }
   }
 
   /** Advice that is a flag of the VMA. */

@@ -67,6 +67,8 @@ import { pteNx, pteRights } from "./protection.js";
 const NONE = 0 as Ref;
 /** MAP_TYPE */
 const MAP_TYPE = 15;
+/** Most pages of a file of memory: 2^63 − 1 bytes. */
+const MEMORY_FILE_PAGES = 2 ** 51;
 /** PROT_GROWSDOWN, PROT_GROWSUP */
 const PROT_GROWS = 0x3000000;
 /** Rights of an entry that mprotect replaces. */
@@ -118,11 +120,11 @@ export class Mappings {
     // Only a file of the pool itself could be mapped so.
     if (ofFile && (r.flags & MAP_HUGETLB) !== 0) return EINVAL;
     const hugetlb = (r.flags & MAP_HUGETLB) !== 0 && (r.flags & MAP_ANONYMOUS) !== 0;
+    if (hugetlb && r.length > 2 ** 64 - PMD_PAGES * 4096) return EINVAL;
     let pages = Math.ceil(r.length / 4096);
     if (hugetlb) pages = Math.ceil(pages / PMD_PAGES) * PMD_PAGES;
     if (pages > TASK_PAGES) return ENOMEM;
     const pgoff = (offset < 0 ? offset + 2 ** 64 : offset) / 4096;
-    if (ofFile && pgoff + pages > 2 ** 52 - 1) return EOVERFLOW;
     if (tree.count(mm) > MAX_MAP_COUNT) return ENOMEM;
     const fixed = (r.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
     // Anonymous memory in whole PMDs is placed so that huge pages fit (thp_get_unmapped_area).
@@ -135,9 +137,17 @@ export class Mappings {
       if (there !== NONE && tree.start(there) < start + pages) return EEXIST;
     }
     const file = (r.flags & MAP_ANONYMOUS) !== 0 ? NONE : (r.file ?? NONE);
+    if (file !== NONE && pgoff + pages > this.#mostPages(file)) return EOVERFLOW;
+    if (hugetlb && pgoff + pages > MEMORY_FILE_PAGES) return EOVERFLOW;
     const flags = this.#flags(r, file, hugetlb);
     if (flags < 0 && flags > -4096) return flags;
-    return this.#region(mm, start, pages, flags, file, hugetlb, offset / 4096);
+    return this.#region(mm, start, pages, flags, file, hugetlb, pgoff);
+  }
+
+  /** file_mmap_ok: s_maxbytes of the file's file system in pages (ext4: 2^32 blocks; memory: 2^63 − 1 bytes). */
+  #mostPages(file: Ref): number {
+    const inode = this.files.inodeOf(this.base.vmas.mappingOfFile(file));
+    return this.files.kind(inode) === 0 ? 2 ** 32 : MEMORY_FILE_PAGES;
   }
 
   /** Flags of the VMA to be, or an errno for a kind that is none. */
@@ -148,7 +158,7 @@ export class Mappings {
     if ((r.flags & MAP_NORESERVE) !== 0) flags |= VM_NORESERVE;
     if (hugetlb) flags |= VM_HUGETLB;
     if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
-      if (type === MAP_SHARED_VALIDATE && file === NONE) return EINVAL;
+      if (type === MAP_SHARED_VALIDATE && file === NONE && !hugetlb) return EINVAL;
       return flags | VM_SHARED | VM_MAYSHARE;
     }
     // accountable_mapping

@@ -34,6 +34,9 @@ import { pmdAt, pteAt } from "./page-tables.js";
 
 const NONE = 0 as Ref;
 
+/** PAGE_ALIGN in 64 bits: what is within a page of the end wraps to nothing. */
+const pagesOf = (bytes: number): number => Math.max(0, Math.ceil(bytes / 4096)) % 2 ** 52;
+
 export class Remap {
   readonly base: Base;
   readonly mappings: Mappings;
@@ -56,7 +59,7 @@ export class Remap {
     if (refused !== 0) return refused;
     const { w } = this.base;
     const from = addr / 4096;
-    const old = Math.ceil(oldLength / 4096);
+    const old = pagesOf(oldLength);
     const pages = Math.ceil(newLength / 4096);
     downWrite(w, mm, MM_MMAP_LOCK);
     const page = this.#locked(mm, from, old, pages, flags, newAddr / 4096);
@@ -74,7 +77,7 @@ export class Remap {
   ): number {
     if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) !== 0) return EINVAL;
     if (addr % 4096 !== 0 || newLength === 0) return EINVAL;
-    const old = Math.ceil(oldLength / 4096);
+    const old = pagesOf(oldLength);
     const pages = Math.ceil(newLength / 4096);
     if (pages > TASK_PAGES) return EINVAL;
     if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
@@ -156,7 +159,8 @@ export class Remap {
       const error = this.mappings.unmapLocked(mm, to, to + pages);
       if (error !== 0) return error;
     } else if (to < MIN_MAP_PAGE || !this.mappings.isFree(mm, to, pages)) {
-      at = this.mappings.findGap(mm, pages);
+      const hugetlb = (vmas.flags(vmas.tree.lookup(mm, from)) & VM_HUGETLB) !== 0;
+      at = this.mappings.findGap(mm, pages, hugetlb ? PMD_PAGES : 1);
       if (at < 0) return at;
     }
     let length = old;

@@ -54,7 +54,9 @@ export class Rmap {
 
   /** linear_page_index: where in its mapping page `vpn` of a VMA is. */
   index(vma: Ref, vpn: number): number {
-    return (this.w.load32(vma, VMA_VM_PGOFF) + vpn - this.vmas.start(vma)) >>> 0;
+    const lo = this.w.load64(vma, VMA_VM_PGOFF);
+    const pgoff = this.w.hi === 0 ? lo >>> 0 : (lo >>> 0) + this.w.hi * 2 ** 32;
+    return pgoff + vpn - this.vmas.start(vma);
   }
 
   /** folio_add_new_anon_rmap: a fresh folio, mapped by one process only. */

@@ -96,7 +96,8 @@ export class Vmas {
   }
 
   pgoff(vma: Ref): number {
-    return this.w.load32(vma, VMA_VM_PGOFF);
+    const lo = this.w.load64(vma, VMA_VM_PGOFF);
+    return (lo >>> 0) + this.w.hi * 2 ** 32;
   }
 
   mm(vma: Ref): Ref {
@@ -146,7 +147,7 @@ export class Vmas {
     this.tree.setRange(vma, spec.start, spec.end);
     core.setPointer(vma, VMA_VM_MM, mm);
     w.store32(vma, VMA_VM_FLAGS, spec.flags);
-    w.store64(vma, VMA_VM_PGOFF, spec.pgoff, 0);
+    w.store64(vma, VMA_VM_PGOFF, spec.pgoff | 0, Math.floor(spec.pgoff / 2 ** 32));
     w.store32(vma, VMA_VM_OPS, spec.ops ?? 0);
     core.setPointer(vma, VMA_VM_PRIVATE_DATA, spec.privateData ?? NONE);
     core.setPointer(vma, VMA_VM_FILE, spec.file);
@@ -270,7 +271,7 @@ export class Vmas {
     const { tree } = this;
     if (tree.end(a) !== tree.start(b)) return false;
     const flags = this.flags(a);
-    if (flags !== this.flags(b) || (flags & SPECIAL) !== 0) return false;
+    if (flags !== this.flags(b) || (flags & (SPECIAL | VM_HUGETLB)) !== 0) return false;
     const file = this.file(a);
     if (file !== this.file(b) || this.ops(a) !== this.ops(b)) return false;
     if (this.privateData(a) !== this.privateData(b)) return false;

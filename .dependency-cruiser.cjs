@@ -19,6 +19,7 @@ const engineRooms = [
   { name: "process", path: "^src/engine/process/" },
   { name: "device", path: "^src/engine/device/" },
   { name: "drivers", path: "^src/engine/drivers/" },
+  { name: "sanitizer", path: "^src/engine/sanitizer/" },
 ];
 
 /** One rule per room: nothing in it may import from a room above it. */

@@ -3,7 +3,10 @@
  * Soak run: millions of random operations on a machine in each design, all rules
  * checked again and again, everything given back at the end.
  *
- *   node scripts/soak.mjs [--ops N] [--seed N] [--designs a,b] [--every N]
+ *   node scripts/soak.mjs [--ops N] [--seed N] [--designs a,b] [--every N] [--processes]
+ *
+ * With --processes the operations are those of processes on kernels, beside a
+ * naive reference (soak-processes.mjs).
  *
  * Runs the built package (npm run build first). The same seed repeats the same
  * run. Exit 0: no rule was broken; 1: one was; 2: it could not run.
@@ -13,8 +16,10 @@ import { Machine } from "../dist/engine/machine.js";
 import { DEFAULT_DESIGNS, parseDesign } from "../dist/engine/design/presets.js";
 import { inspectMachine } from "../dist/engine/sanitizer/sanitizer.js";
 import { Walk } from "../dist/engine/sanitizer/walk.js";
+import { PROCESS_DESIGNS, soakProcesses } from "./soak-processes.mjs";
 
 const DEFAULTS = { ops: 10_000_000, seed: 20_251_121, every: 250_000 };
+const PROCESS_DEFAULTS = { ops: 1_000_000, seed: 20_251_121, every: 200 };
 const ALL = [
   ...DEFAULT_DESIGNS,
   "today+separated=all",
@@ -35,17 +40,20 @@ function options() {
         seed: { type: "string" },
         every: { type: "string" },
         designs: { type: "string" },
+        processes: { type: "boolean", default: false },
       },
     });
+    const { processes } = values;
+    const defaults = processes ? PROCESS_DEFAULTS : DEFAULTS;
     const count = (name) => {
-      const n = Number(values[name] ?? DEFAULTS[name]);
+      const n = Number(values[name] ?? defaults[name]);
       if (!Number.isSafeInteger(n) || n < 1)
         fail(`--${name} ${values[name]}: a whole number from 1 on is expected`);
       return n;
     };
-    const designs = values.designs?.split(",") ?? ALL;
+    const designs = values.designs?.split(",") ?? (processes ? PROCESS_DESIGNS : ALL);
     for (const d of designs) parseDesign(d);
-    return { ops: count("ops"), seed: count("seed"), every: count("every"), designs };
+    return { ops: count("ops"), seed: count("seed"), every: count("every"), designs, processes };
   } catch (error) {
     return fail(error.message);
   }
@@ -149,6 +157,8 @@ const chosen = options();
 let violations = 0;
 for (const design of chosen.designs) {
   if (run.stopped) break;
-  violations += await soak(design, chosen);
+  violations += chosen.processes
+    ? await soakProcesses(design, chosen, () => run.stopped, progress)
+    : await soak(design, chosen);
 }
 process.exitCode = violations > 0 ? 1 : run.stopped ? 130 : 0;

@@ -86,6 +86,23 @@ export {
   PROT_WRITE,
 } from "./engine/process/constants.js";
 
+// Scattered memory and drivers.
+export { scatteredMatrix } from "./engine/design/scattered-matrix.js";
+export type { ScatteredMatrix } from "./engine/design/scattered-matrix.js";
+export { Scattered } from "./engine/process/scattered/scattered.js";
+export type { AreaOptions } from "./engine/process/scattered/scattered.js";
+export { Area } from "./engine/process/scattered/area.js";
+export type { UserMapOptions } from "./engine/process/scattered/area.js";
+export type { FreeReport } from "./engine/process/scattered/scattered-base.js";
+export type { ScatterList } from "./engine/process/scattered/scatter-list.js";
+export type { KernelStack } from "./engine/process/scattered/kernel-stack.js";
+export type { RingBuffer } from "./engine/process/scattered/ring-buffer.js";
+export type { StaleMapping } from "./engine/process/scattered/audit.js";
+export { DriverMemory, MEMORY_KINDS } from "./engine/drivers/driver-memory.js";
+export type { DriverBlock, MemoryNeeds, Offer } from "./engine/drivers/driver-memory.js";
+export { PrivateWriter, RECOGNITIONS, TtmDevice } from "./engine/drivers/ttm.js";
+export type { Recognition, TtmOptions, TtmTable, Unpopulated } from "./engine/drivers/ttm.js";
+
 // Scenarios for `memdesc run`.
 export { defineScenario, ScenarioError } from "./scenario/scenario.js";
 export type {

@@ -79,3 +79,28 @@ export function headsAreNotKnownEverywhere(
   const knows: KnowsHead = d8;
   knows.isHead(0);
 }
+
+/** A page's own private, mapping, counts and list head cannot be asked of a design without them. */
+export function barePagesHaveWhatTheirWordHas(
+  d8: Memdesc8,
+  d16: Memdesc16,
+  p32: Page32,
+  p64: Page64,
+  any: PageDesign,
+): void {
+  p64.barePageMapping(0);
+  d16.privateOf(0);
+  p32.privateOf(0);
+  // @ts-expect-error memdesc8 has one word, and no private beside it
+  d8.privateOf(0);
+  // @ts-expect-error nor a count of its own
+  d8.tryGetPage(0, 1);
+  // @ts-expect-error mapping leaves struct page with the 32-byte stage
+  p32.barePageMapping(0);
+  // @ts-expect-error Misc has no reference count in the final words
+  d16.bareRefcount.toFixed();
+  // @ts-expect-error no list head at the 32-byte stage
+  p32.barePageList.toFixed();
+  // @ts-expect-error and a program for all designs cannot ask
+  any.privateOf(0);
+}

@@ -7,6 +7,14 @@
  * one file under word/ and one row here.
  */
 import type { FreePointer } from "./free-pointer.js";
+import {
+  completeScattered,
+  SCATTERED_AXES,
+  scatteredProblem,
+  type ScatteredChoice,
+  type ScatteredWish,
+} from "./scattered-rules.js";
+import type { ScatteredName } from "./scattered/axis.js";
 import type { DesignContext, PageDesign, WordOptions } from "./word/axis.js";
 import {
   TYPE_NAMES,
@@ -26,7 +34,7 @@ import { Slot64 } from "./word/slot64.js";
 export type WordName = "page64" | "page32" | "memdesc16" | "memdesc8" | "slot64";
 
 /** Every choice that makes a page design. */
-export interface Design {
+export interface Design extends ScatteredChoice {
   /** Canonical: `today`, `memdesc8+free-pointer=outside`, … */
   readonly name: string;
   readonly word: WordName;
@@ -70,7 +78,20 @@ const PAGE32_TYPES: ReadonlySet<TypeName> = new Set(
   CONVERSION_ORDER.filter((t) => t !== "managed"),
 );
 
-const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
+/** A design before its name is known. */
+type Unnamed = Omit<Design, "name">;
+/** A preset: how scattered memory is found there follows from its object and its word. */
+type Preset = Omit<Unnamed, keyof ScatteredChoice> & { readonly scattered: ScatteredName };
+
+/*
+ * Scattered memory in the presets: today and the 32-byte stage count every page,
+ * as 6.18 does and as the fields that stay allow. The small words have a scamem,
+ * found from the page's word, so that GUP-fast works and a release needs the page
+ * alone. In 16 bytes the pointer is the private word and the memdesc keeps node
+ * and zone; in 8 bytes the pointer takes the word, and node and zone come from the
+ * table of pageblocks that this word needs for its free pages anyway.
+ */
+const PRESETS: Readonly<Record<string, Preset>> = {
   today: {
     word: "page64",
     separated: NONE,
@@ -78,6 +99,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     pageBits: "word",
     mapcount: "per-page",
     freePointer: "inside",
+    scattered: "per-page",
   },
   page32: {
     word: "page32",
@@ -86,6 +108,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     pageBits: "word",
     mapcount: "per-page",
     freePointer: "inside",
+    scattered: "per-page",
   },
   memdesc16: {
     word: "memdesc16",
@@ -94,6 +117,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     pageBits: "word",
     mapcount: "per-folio",
     freePointer: "inside",
+    scattered: "scamem",
   },
   memdesc8: {
     word: "memdesc8",
@@ -102,6 +126,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     pageBits: "type",
     mapcount: "per-folio",
     freePointer: "inside",
+    scattered: "scamem",
   },
   slot64: {
     word: "slot64",
@@ -110,6 +135,7 @@ const PRESETS: Readonly<Record<string, Omit<Design, "name">>> = {
     pageBits: "word",
     mapcount: "per-page",
     freePointer: "inside",
+    scattered: "per-page",
   },
 };
 /** Other names of presets. */
@@ -156,10 +182,24 @@ export function parseDesign(text: string): Design {
       `no design is called "${head}": there are ${Object.keys(PRESETS).join(", ")} and page64 for today`,
     );
   }
-  const design = { ...base };
-  for (const part of parts) choose(design, part, text);
-  refuseIllegal(design);
-  return { ...design, name: canonical(preset, base, design) };
+  const design: Mutable<Preset> = { ...base };
+  const wish: Mutable<ScatteredWish> = {};
+  for (const part of parts) if (!wishScattered(wish, part)) choose(design, part, text);
+  const scattered = completeScattered(design.word, base.scattered, wish);
+  const problem = scatteredProblem(design.word, scattered, wish.scatteredRelease);
+  if (problem !== null) throw new DesignError(problem);
+  const whole = { ...design, ...scattered };
+  refuseIllegal(whole);
+  return { ...whole, name: canonical(preset, base, whole) };
+}
+
+/** Applies one `axis=choice` of scattered memory; false for another axis. */
+function wishScattered(wish: Mutable<ScatteredWish>, part: string): boolean {
+  const [axis = "", choice = ""] = part.split("=");
+  const found = SCATTERED_AXES.find((a) => a.axis === axis);
+  if (found === undefined) return false;
+  Object.assign(wish, { [found.field]: one(axis, choice, found.choices) });
+  return true;
 }
 
 /** Reads a list of designs separated by commas; doubles are an error. */
@@ -173,7 +213,7 @@ export function parseDesigns(text: string): Design[] {
 }
 
 /** Applies one `axis=choice`. */
-function choose(design: Mutable<Omit<Design, "name">>, part: string, text: string): void {
+function choose(design: Mutable<Preset>, part: string, text: string): void {
   const [axis = "", choice = ""] = part.split("=");
   if (axis === "separated") design.separated = parseTypes(choice);
   else if (axis === "page-bits")
@@ -183,12 +223,12 @@ function choose(design: Mutable<Omit<Design, "name">>, part: string, text: strin
   else if (axis === "types") design.types = TABLES[one(axis, choice, Object.keys(TABLES))];
   else {
     throw new DesignError(
-      `"${part}" in "${text}": the axes are separated, mapcount, page-bits, free-pointer, types`,
+      `"${part}" in "${text}": the axes are separated, mapcount, page-bits, free-pointer, types, scattered, scattered-lookup, scattered-nid, scattered-release`,
     );
   }
 }
 
-function refuseIllegal(d: Omit<Design, "name">): void {
+function refuseIllegal(d: Unnamed): void {
   const small = d.word === "page32" || d.word === "memdesc16" || d.word === "memdesc8";
   for (const type of NEEDED) {
     if (small && !d.separated.has(type)) {
@@ -240,11 +280,12 @@ function refuseIllegal(d: Omit<Design, "name">): void {
   }
 }
 
-function canonical(preset: string, base: Omit<Design, "name">, d: Omit<Design, "name">): string {
+function canonical(preset: string, base: Preset, d: Unnamed): string {
   const parts: string[] = [];
   if (d.freePointer !== base.freePointer) parts.push(`free-pointer=${d.freePointer}`);
   if (d.mapcount !== base.mapcount) parts.push(`mapcount=${d.mapcount}`);
   if (d.pageBits !== base.pageBits) parts.push(`page-bits=${d.pageBits}`);
+  parts.push(...canonicalScattered(base.scattered, d));
   if (!sameSet(d.separated, base.separated)) {
     const types = CONVERSION_ORDER.filter((t) => d.separated.has(t));
     const all = types.length === CONVERSION_ORDER.length;
@@ -252,6 +293,21 @@ function canonical(preset: string, base: Omit<Design, "name">, d: Omit<Design, "
   }
   if (d.types !== base.types) parts.push(`types=${d.types.name}`);
   return [preset, ...parts].join("+");
+}
+
+/** What of the scattered axes does not follow from the preset and from each other. */
+function canonicalScattered(usual: ScatteredName, d: Unnamed): string[] {
+  const follows = completeScattered(d.word, usual, { scattered: d.scattered });
+  const nid = completeScattered(d.word, usual, {
+    scattered: d.scattered,
+    scatteredLookup: d.scatteredLookup,
+  }).scatteredNid;
+  const parts: string[] = [];
+  if (d.scattered !== usual) parts.push(`scattered=${d.scattered}`);
+  if (d.scatteredLookup !== follows.scatteredLookup)
+    parts.push(`scattered-lookup=${d.scatteredLookup}`);
+  if (d.scatteredNid !== nid) parts.push(`scattered-nid=${d.scatteredNid}`);
+  return parts;
 }
 
 const sameSet = (a: ReadonlySet<TypeName>, b: ReadonlySet<TypeName>): boolean =>
@@ -270,6 +326,7 @@ export function createWord(d: Design, context: DesignContext): PageDesign {
     pageBits: d.pageBits,
     types: d.types,
     mapcounts: d.mapcount,
+    scatteredNid: d.scatteredNid,
   };
   switch (d.word) {
     case "page64":

@@ -263,10 +263,14 @@ export class Files {
       const index = Math.floor(at / PAGE_SIZE);
       const from = at % PAGE_SIZE;
       const n = Math.min(PAGE_SIZE - from, end - at);
-      if (this.size(inode) < at + n) this.#setSize(inode, at + n);
+      const was = this.size(inode);
+      if (was < at + n) this.#setSize(inode, at + n);
       const fresh = cache.lookup(this.mappingOf(inode), index) === NONE;
       const folio = this.getFolio(this.mappingOf(inode), index, memcg);
-      if (folio < 0) return folio;
+      if (folio < 0) {
+        this.#setSize(inode, was);
+        return folio;
+      }
       const pfn = this.frameIn(folio as Ref, index);
       core.content.write(pfn, from, bytes.subarray(at - offset, at - offset + n));
       core.watch?.wrote(pfn);

@@ -99,7 +99,8 @@ function ownCount(
   const folio = isFolioType(block.type);
   switch (design.wordsOf(block.pfn).struct) {
     case "PAGE32":
-      return { off: PAGE32_REFCOUNT, must: 0 };
+      // A bare page may count itself: scattered memory, one by one.
+      return block.type === T_MISC ? null : { off: PAGE32_REFCOUNT, must: 0 };
     case "PAGE64": {
       const separate = folio && design.separateOf(block.pfn) !== 0;
       return block.type === T_SLAB || separate || index > 0
@@ -107,7 +108,9 @@ function ownCount(
         : null;
     }
     case "SLOT64":
-      return folio && index === 0 ? null : { off: SLOT64_REF_COUNT, must: index === 0 ? 1 : 0 };
+      return (folio || block.type === T_MISC) && index === 0
+        ? null
+        : { off: SLOT64_REF_COUNT, must: index === 0 ? 1 : 0 };
     default:
       return null;
   }
@@ -115,7 +118,7 @@ function ownCount(
 
 export const ONLY_FOLIOS_ARE_COUNTED: Rule = {
   name: "only folios are counted",
-  says: "slabs, tails and pages with a separate folio have no reference of their own; at the 32-byte stage no page has (today's kernel counts Misc and page tables)",
+  says: "slabs, tails and pages with a separate folio have no reference of their own; at the 32-byte stage only bare pages may have (today's kernel counts Misc and page tables)",
   watch(view, report) {
     for (const block of view.held) {
       for (let i = 0; i < 2 ** block.order; i++) {

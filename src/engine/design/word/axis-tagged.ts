@@ -18,6 +18,7 @@ import {
   FOLIO_MAPCOUNT,
   FOLIO_MAPPING,
   HWPOISON_OWNER_MEMDESC,
+  SCATTERED_SLOT_FLAGS,
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "../../words/words.js";
 import type {
@@ -64,8 +65,10 @@ import {
   T_BUDDY,
   T_FILE,
   T_HWPOISON,
+  MISC_VMALLOC,
   T_KSM,
   T_MISC,
+  T_SCATTERED,
   type PageType,
 } from "./axis-types.js";
 
@@ -97,6 +100,8 @@ export abstract class TaggedDesign implements PageDesign {
   readonly w: Words;
   protected readonly context: DesignContext;
   protected readonly pageBits: WordOptions["pageBits"];
+  /** Where a page that leads to a scattered object has its node and zone. */
+  protected readonly scatteredNid: WordOptions["scatteredNid"];
   readonly #descriptors: DescriptorCaches;
   /** Codes of Misc and hwpoison, looked at on every word. */
   readonly #misc: number;
@@ -107,6 +112,7 @@ export abstract class TaggedDesign implements PageDesign {
     this.context = context;
     this.types = options.types;
     this.pageBits = options.pageBits;
+    this.scatteredNid = options.scatteredNid;
     this.#descriptors = descriptorCaches(options, anonFolio);
     this.caches = this.#descriptors.specs;
     this.#misc = options.types.code[T_MISC];
@@ -213,7 +219,9 @@ export abstract class TaggedDesign implements PageDesign {
     const hi = this.w.hi;
     if ((lo | hi) === 0) return 0 as Ref;
     const type = this.#typeOfWord(lo);
-    return type === T_MISC || type === T_BUDDY ? (0 as Ref) : refOfAddress(lo, hi);
+    // A scattered object describes pages that are no block: it is not theirs alone.
+    if (type === T_MISC || type === T_BUDDY || type === T_SCATTERED) return 0 as Ref;
+    return refOfAddress(lo, hi);
   }
 
   separateOf(pfn: number): Ref {
@@ -233,6 +241,7 @@ export abstract class TaggedDesign implements PageDesign {
     const hi = this.w.hi;
     const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
     if (type === T_MISC) return pfn - (pfn % 2 ** ((lo >>> MISC_ORDER_SHIFT) & 63));
+    if (type === T_SCATTERED) return pfn;
     if (type !== T_BUDDY) return blockOfDescriptor(this.w, refOfAddress(lo, hi), type);
     const head = freeHead(this, pfn);
     return head >= 0 ? head : pfn;
@@ -243,9 +252,39 @@ export abstract class TaggedDesign implements PageDesign {
     const hi = this.w.hi;
     const type = (lo | hi) === 0 ? T_BUDDY : this.#typeOfWord(lo);
     if (type === T_MISC) return (lo >>> MISC_ORDER_SHIFT) & 63;
+    if (type === T_SCATTERED) return 0;
     if (type !== T_BUDDY) return orderOfDescriptor(this.w, refOfAddress(lo, hi), type);
     const head = freeHead(this, pfn);
     return head >= 0 ? this.freeOrderAt(head) : 0;
+  }
+
+  bindScattered(pfn: number, to: Ref, zone: number): void {
+    if (this.scatteredNid === "word") {
+      this.bindMisc(pfn, 0, MISC_VMALLOC, true, zone);
+      this.storePointer(pfn, to);
+      return;
+    }
+    this.storeWord(pfn, addressLow(to) | this.types.code[T_SCATTERED], addressHigh(to));
+  }
+
+  scatteredOf(pfn: number): Ref {
+    const lo = this.#ownersWord(pfn);
+    const hi = this.w.hi;
+    if ((lo | hi) === 0) return 0 as Ref;
+    const type = this.#typeOfWord(lo);
+    if (type === T_SCATTERED) return refOfAddress(lo, hi);
+    const beside = this.scatteredNid === "word" && type === T_MISC;
+    const vmalloc = ((lo >>> MISC_SUBTYPE_SHIFT) & 127) === MISC_VMALLOC;
+    return beside && vmalloc ? this.loadPointer(pfn) : (0 as Ref);
+  }
+
+  /** A pointer beside the tagged word of a bare page; a word alone has no place for one. */
+  protected storePointer(pfn: number, _to: Ref): void {
+    throw new RangeError(`${this.name} has no second word (frame ${pfn})`);
+  }
+
+  protected loadPointer(_pfn: number): Ref {
+    return 0 as Ref;
   }
 
   ownerWord(pfn: number): number {
@@ -498,6 +537,11 @@ export abstract class TaggedDesign implements PageDesign {
     const type = this.#typeOfWord(lo);
     if (type === T_BUDDY) return -1;
     if (type === T_MISC) return this.context.zones.byKey[locationKey(hi & LOCATION_MASK)];
+    if (type === T_SCATTERED) {
+      if (this.scatteredNid !== "flags") return -1;
+      this.w.load64(refOfAddress(lo, hi), SCATTERED_SLOT_FLAGS);
+      return this.context.zones.byKey[locationKey(this.w.hi)];
+    }
     this.w.load64(refOfAddress(lo, hi), FOLIO_FLAGS);
     return this.context.zones.byKey[locationKey(this.w.hi)];
   }

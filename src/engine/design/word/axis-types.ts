@@ -29,6 +29,8 @@ export const T_ZPDESC = t(12);
 export const T_MANAGED = t(13);
 /** An anonymous page that is exclusive, where a type is spent on that bit (unassigned in the wiki). */
 export const T_ANON_EXCLUSIVE = t(14);
+/** A page of scattered memory whose word leads to the object (VmallocMappable of early 2024, unassigned since). */
+export const T_SCATTERED = t(15);
 
 export const TYPE_NAMES = [
   "misc",
@@ -46,6 +48,7 @@ export const TYPE_NAMES = [
   "zpdesc",
   "managed",
   "anon-exclusive",
+  "scattered",
 ] as const;
 export type TypeName = (typeof TYPE_NAMES)[number];
 
@@ -57,6 +60,7 @@ export const isFolioType = (type: PageType): boolean =>
 export const MISC_RESERVED = 0;
 export const MISC_ZERO = 1;
 export const MISC_UNKNOWN = 2;
+export const MISC_VMALLOC = 3;
 export const MISC_GUARD = 4;
 export const MISC_OFFLINE = 5;
 export const MISC_KMALLOC_LARGE = 6;
@@ -102,7 +106,7 @@ function table(
   return { name, source, code, type, aliases };
 }
 
-/** Early 2024: type 0 is "none / reserved / guard"; what later became Misc lives there. */
+/** Early 2024: type 0 is "none / reserved / guard"; what later became Misc lives there. 7 is VmallocMappable. */
 export const TYPES_2024 = table("2024", "Memdescs wiki, early revision", {
   misc: 0,
   file: 1,
@@ -111,6 +115,7 @@ export const TYPES_2024 = table("2024", "Memdescs wiki, early revision", {
   slab: 4,
   buddy: 5,
   movable: 6,
+  scattered: 7,
   "page-table": 9,
   bump: 10,
   hwpoison: 11,
@@ -131,9 +136,10 @@ export const TYPES_2024B = table("2024b", "Memdescs wiki, later revision of 2024
   hwpoison: 9,
   percpu: 10,
   "anon-exclusive": 14,
+  scattered: 15,
 });
 
-/** The newest readable revision; the default. 14 is unassigned there and spent here on anon-exclusive. */
+/** The newest readable revision; the default. 14 and 15 are unassigned there and spent here on anon-exclusive and scattered memory. */
 export const TYPES_2025 = table(
   "2025",
   "Memdescs wiki, newest readable revision (goals for 2025)",
@@ -153,6 +159,7 @@ export const TYPES_2025 = table(
     zpdesc: 12,
     managed: 13,
     "anon-exclusive": 14,
+    scattered: 15,
   },
 );
 

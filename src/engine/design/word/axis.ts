@@ -211,8 +211,66 @@ export interface PageDesign {
   nextOf(pfn: number): number;
   prevOf(pfn: number): number;
 
+  /**
+   * Makes one page (order 0) lead to its scattered object or to its slot in it,
+   * marked so that no other page is taken for one. `zone` is its zone index.
+   */
+  bindScattered(pfn: number, to: Ref, zone: number): void;
+  /** What `bindScattered` stored; 0 for every other page. */
+  scatteredOf(pfn: number): Ref;
+
   /** The words of one page, for people: address and 64-bit values. */
   wordsOf(pfn: number): { readonly ref: Ref; readonly off: number; readonly struct: string };
+}
+
+/** Designs in which a bare page (Misc) has a private word that its owner may use. */
+export interface KeepsPrivate {
+  privateOf(pfn: number): Ref;
+  setPrivate(pfn: number, value: Ref): void;
+}
+
+/** Designs in which a bare page has a mapping word that its owner may use. */
+export interface KeepsMapping {
+  barePageMapping(pfn: number): Ref;
+  setBarePageMapping(pfn: number, value: Ref): void;
+}
+
+/** Designs in which a bare page counts its own references and mappings. */
+export interface CountsPages {
+  /** Takes `n` references unless there are none; false then. */
+  tryGetPage(pfn: number, n: number): boolean;
+  /** Adds to the references and returns what there is now. */
+  addPageRefs(pfn: number, n: number): number;
+  /** Adds to the mappings and returns what there is now: 0 for an unmapped page. */
+  addPageMaps(pfn: number, n: number): number;
+}
+
+/** Designs in which alloc_pages() gives a page with a reference count, as it does today. */
+export interface CountsBarePages {
+  readonly bareRefcount: number;
+}
+
+export const countsBarePages = (d: PageDesign): d is PageDesign & CountsBarePages =>
+  "bareRefcount" in d;
+
+/** Designs in which a bare page has room for a list head of its owner's. */
+export interface KeepsList {
+  readonly barePageList: number;
+}
+
+export const keepsPrivate = (d: PageDesign): d is PageDesign & KeepsPrivate => "privateOf" in d;
+export const keepsMapping = (d: PageDesign): d is PageDesign & KeepsMapping =>
+  "barePageMapping" in d;
+export const countsPages = (d: PageDesign): d is PageDesign & CountsPages => "tryGetPage" in d;
+export const keepsList = (d: PageDesign): d is PageDesign & KeepsList => "barePageList" in d;
+
+/** One more reference in a 32-bit count unless it is zero or less: what `tryGetPage` is made of. */
+export function addUnlessZero(w: Words, ref: Ref, off: number, n: number): boolean {
+  for (;;) {
+    const count = w.load32(ref, off);
+    if (count <= 0) return false;
+    if (w.cas32(ref, off, count, count + n)) return true;
+  }
 }
 
 /** Designs in which a page knows whether it is the first of its block. */
@@ -298,4 +356,6 @@ export interface WordOptions {
   /** Whether a word with room for it keeps a map count of every page. */
   readonly mapcounts: "per-page" | "per-folio";
   readonly types: TypeTable;
+  /** Where a page that leads to a scattered object has its node and zone. */
+  readonly scatteredNid: "word" | "flags" | "rebuilt";
 }

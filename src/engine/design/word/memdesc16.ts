@@ -14,7 +14,14 @@
 import type { Ref } from "../../../units.js";
 import { PAGE16_MEMDESC, PAGE16_PRIVATE } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
-import type { DesignContext, PageImage, WordOptions } from "./axis.js";
+import {
+  addUnlessZero,
+  type CountsPages,
+  type DesignContext,
+  type KeepsPrivate,
+  type PageImage,
+  type WordOptions,
+} from "./axis.js";
 import { changeBits } from "./axis-descriptors.js";
 import { TaggedDesign } from "./axis-tagged.js";
 import { PG_OWNER_2 } from "./axis-flags.js";
@@ -28,7 +35,12 @@ const PRIVATE_EXCLUSIVE = 1;
 /** Bit 1: this page is hwpoison. */
 const PRIVATE_POISON = 2;
 
-export class Memdesc16 extends TaggedDesign {
+/** Low bits of the private word that say something about the page itself. */
+const PRIVATE_BITS = 15;
+/** A bare page that counts itself: mappings above those bits, references in the high half. */
+const MAPS_UNIT = 16;
+
+export class Memdesc16 extends TaggedDesign implements KeepsPrivate, CountsPages {
   readonly name = "memdesc16";
   readonly pageBytes = 16;
   readonly summary = "16 B";
@@ -56,6 +68,37 @@ export class Memdesc16 extends TaggedDesign {
     const page = this.#page(pfn);
     this.w.store64(page, PAGE16_MEMDESC, lo, hi);
     this.w.store64(page, PAGE16_PRIVATE, 0, 0);
+  }
+
+  privateOf(pfn: number): Ref {
+    const lo = this.w.load64(this.#page(pfn), PAGE16_PRIVATE);
+    return refOfAddress(lo, this.w.hi);
+  }
+
+  setPrivate(pfn: number, value: Ref): void {
+    const page = this.#page(pfn);
+    const bits = this.w.load32(page, PAGE16_PRIVATE) & PRIVATE_BITS;
+    this.w.store64(page, PAGE16_PRIVATE, addressLow(value) | bits, addressHigh(value));
+  }
+
+  protected override storePointer(pfn: number, to: Ref): void {
+    this.setPrivate(pfn, to);
+  }
+
+  protected override loadPointer(pfn: number): Ref {
+    return this.privateOf(pfn);
+  }
+
+  tryGetPage(pfn: number, n: number): boolean {
+    return addUnlessZero(this.w, this.#page(pfn), PAGE16_PRIVATE + 4, n);
+  }
+
+  addPageRefs(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE16_PRIVATE + 4, n);
+  }
+
+  addPageMaps(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE16_PRIVATE, n * MAPS_UNIT) >> 4;
   }
 
   protected retag(pfn: number, lo: number, hi: number): void {

@@ -23,7 +23,15 @@ import {
   PAGE32_REFCOUNT,
 } from "../../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
-import type { DesignContext, PageImage, WordOptions } from "./axis.js";
+import {
+  addUnlessZero,
+  type CountsBarePages,
+  type CountsPages,
+  type DesignContext,
+  type KeepsPrivate,
+  type PageImage,
+  type WordOptions,
+} from "./axis.js";
 import { changeBits } from "./axis-descriptors.js";
 import { TaggedDesign } from "./axis-tagged.js";
 import { locationKey, PG_HWPOISON, PG_OWNER_2, PG_RESERVED } from "./axis-flags.js";
@@ -34,12 +42,13 @@ const OWN_FLAGS = PG_RESERVED | PG_HWPOISON | PG_OWNER_2;
 const ON_BUDDY = 1;
 const ON_PCP = 2;
 
-export class Page32 extends TaggedDesign {
+export class Page32 extends TaggedDesign implements KeepsPrivate, CountsPages, CountsBarePages {
   readonly name = "page32";
   readonly pageBytes = 32;
   readonly summary = "32 B";
   readonly mapcounts: "per-page" | "per-folio";
   override readonly ownFlags = "few";
+  readonly bareRefcount = PAGE32_REFCOUNT;
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly #base: number;
@@ -70,6 +79,42 @@ export class Page32 extends TaggedDesign {
     this.w.store64(page, PAGE32_REFCOUNT, 0, 0);
     this.w.store64(page, PAGE32_PRIVATE, -1, 0);
     if (lo === 0) this.#setOwnFlags(pfn, 0);
+  }
+
+  /** Private and the map count share their bytes: −1 is an unmapped page, and no pointer. */
+  privateOf(pfn: number): Ref {
+    const lo = this.w.load64(this.#page(pfn), PAGE32_PRIVATE);
+    return (lo & 15) !== 0 ? (0 as Ref) : refOfAddress(lo, this.w.hi);
+  }
+
+  setPrivate(pfn: number, value: Ref): void {
+    const unmapped = value === 0;
+    this.w.store64(
+      this.#page(pfn),
+      PAGE32_PRIVATE,
+      unmapped ? -1 : addressLow(value),
+      addressHigh(value),
+    );
+  }
+
+  protected override storePointer(pfn: number, to: Ref): void {
+    this.setPrivate(pfn, to);
+  }
+
+  protected override loadPointer(pfn: number): Ref {
+    return this.privateOf(pfn);
+  }
+
+  tryGetPage(pfn: number, n: number): boolean {
+    return addUnlessZero(this.w, this.#page(pfn), PAGE32_REFCOUNT, n);
+  }
+
+  addPageRefs(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE32_REFCOUNT, n);
+  }
+
+  addPageMaps(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE32_MAPCOUNT, n) + 1;
   }
 
   #setOwnFlags(pfn: number, flags: number): void {

@@ -44,14 +44,20 @@ import {
   refOfAddress,
   type Words,
 } from "../../words/words.js";
-import type {
-  DesignContext,
-  FolioLayout,
-  KnowsHead,
-  PageDesign,
-  PageImage,
-  SlabRun,
-  WordOptions,
+import {
+  addUnlessZero,
+  type CountsBarePages,
+  type CountsPages,
+  type DesignContext,
+  type FolioLayout,
+  type KeepsList,
+  type KeepsMapping,
+  type KeepsPrivate,
+  type KnowsHead,
+  type PageDesign,
+  type PageImage,
+  type SlabRun,
+  type WordOptions,
 } from "./axis.js";
 import {
   descriptorCaches,
@@ -75,6 +81,7 @@ import {
   PG_HWPOISON,
   PG_LRU,
   PG_OWNER_2,
+  PG_PRIVATE_2,
   PG_RESERVED,
   PG_SWAPBACKED,
 } from "./axis-flags.js";
@@ -159,7 +166,16 @@ const OVERLAY_FOLIO: FolioLayout = {
   deferredList: FOLIO64_DEFERRED_LIST,
 };
 
-export class Page64 implements PageDesign, KnowsHead {
+export class Page64
+  implements
+    PageDesign,
+    KnowsHead,
+    KeepsPrivate,
+    KeepsMapping,
+    CountsPages,
+    KeepsList,
+    CountsBarePages
+{
   readonly name = "page64";
   readonly pageBytes = 64;
   readonly summary = "struct page 64 B";
@@ -167,12 +183,14 @@ export class Page64 implements PageDesign, KnowsHead {
   readonly mapcounts: PageDesign["mapcounts"];
   readonly ownFlags = "all";
   readonly overlay = true;
+  readonly bareRefcount = PAGE64_REFCOUNT;
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly caches: PageDesign["caches"];
   readonly folio: FolioLayout;
   readonly slab = SLAB_LAYOUT;
   readonly ptdesc = PTDESC_LAYOUT;
+  readonly barePageList = PAGE64_LRU_NEXT;
   readonly w: Words;
   readonly #base: number;
   readonly #context: DesignContext;
@@ -429,7 +447,9 @@ export class Page64 implements PageDesign, KnowsHead {
       if (i === 1) changeBits(w, page, PAGE64_FLAGS, SECOND_PAGE, false);
       w.store64(page, PAGE64_COMPOUND_HEAD, 0, 0);
       w.store64(page, PAGE64_LRU_PREV, 0, 0);
-      if (i % (1 << newOrder) !== 0) continue;
+    }
+    for (let i = 0; i < 1 << order; i += 1 << newOrder) {
+      const page = this.#page(pfn + i);
       if (newOrder > 0) this.#compound(pfn + i, newOrder);
       const descriptor = descriptors[i >> newOrder] as Ref;
       if (descriptor === 0) continue;
@@ -666,6 +686,49 @@ export class Page64 implements PageDesign, KnowsHead {
 
   addOwnMapcount(pfn: number, n: number): number {
     return this.w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
+  }
+
+  privateOf(pfn: number): Ref {
+    const lo = this.w.load64(this.#page(pfn), PAGE64_PRIVATE);
+    return refOfAddress(lo, this.w.hi);
+  }
+
+  setPrivate(pfn: number, value: Ref): void {
+    this.w.store64(this.#page(pfn), PAGE64_PRIVATE, addressLow(value), addressHigh(value));
+  }
+
+  barePageMapping(pfn: number): Ref {
+    const lo = this.w.load64(this.#page(pfn), PAGE64_MAPPING);
+    // An anonymous folio's word leads to an anon_vma: no mapping.
+    return (lo & 3) !== 0 ? (0 as Ref) : refOfAddress(lo, this.w.hi);
+  }
+
+  setBarePageMapping(pfn: number, value: Ref): void {
+    this.w.store64(this.#page(pfn), PAGE64_MAPPING, addressLow(value), addressHigh(value));
+  }
+
+  tryGetPage(pfn: number, n: number): boolean {
+    return addUnlessZero(this.w, this.#page(pfn), PAGE64_REFCOUNT, n);
+  }
+
+  addPageRefs(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE64_REFCOUNT, n);
+  }
+
+  addPageMaps(pfn: number, n: number): number {
+    return this.w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n) + 1;
+  }
+
+  /** There is no page type left: the flag private_2 says that private leads to an object. */
+  bindScattered(pfn: number, to: Ref, zone: number): void {
+    this.bindMisc(pfn, 0, MISC_UNKNOWN, true, zone);
+    changeBits(this.w, this.#page(pfn), PAGE64_FLAGS, PG_PRIVATE_2, true);
+    this.setPrivate(pfn, to);
+  }
+
+  scatteredOf(pfn: number): Ref {
+    const marked = (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_PRIVATE_2) !== 0;
+    return marked && this.typeOf(pfn) === T_MISC ? this.privateOf(pfn) : (0 as Ref);
   }
 
   freeOrderAt(pfn: number): number {

@@ -37,10 +37,15 @@ import {
   type Words,
 } from "../../words/words.js";
 import {
+  addUnlessZero,
   CACHE_SHIFT,
   type CacheSpec,
+  type CountsBarePages,
+  type CountsPages,
   type DesignContext,
   type FolioLayout,
+  type KeepsMapping,
+  type KeepsPrivate,
   type KnowsHead,
   type PageDesign,
   type PageImage,
@@ -52,6 +57,7 @@ import { locationKey, MAPPING_ANON, MAPPING_KSM, PG_HWPOISON, PG_OWNER_2 } from 
 import {
   isFolioType,
   MISC_UNKNOWN,
+  MISC_VMALLOC,
   T_BUDDY,
   T_FILE,
   T_KSM,
@@ -97,7 +103,9 @@ const spec = (
   return { name, size, fidelity, source };
 };
 
-export class Slot64 implements PageDesign, KnowsHead {
+export class Slot64
+  implements PageDesign, KnowsHead, KeepsPrivate, KeepsMapping, CountsPages, CountsBarePages
+{
   readonly name = "slot64";
   readonly pageBytes = 64;
   readonly summary = "slot 64 B";
@@ -105,6 +113,7 @@ export class Slot64 implements PageDesign, KnowsHead {
   readonly mapcounts: PageDesign["mapcounts"];
   readonly ownFlags = "all";
   readonly overlay = false;
+  readonly bareRefcount = SLOT64_REF_COUNT;
   readonly reach = 2 ** 32;
   readonly bytesPerPageblock = 0;
   readonly caches = [
@@ -470,6 +479,47 @@ export class Slot64 implements PageDesign, KnowsHead {
 
   addMapcount(pfn: number, n: number): void {
     this.w.add32(this.#slot(pfn), MAPCOUNT, n);
+  }
+
+  /** A bare page has the 8 bytes of its slot that are a folio's memory cgroup. */
+  privateOf(pfn: number): Ref {
+    const lo = this.w.load64(this.#slot(pfn), MEMCG);
+    return refOfAddress(lo, this.w.hi);
+  }
+
+  setPrivate(pfn: number, value: Ref): void {
+    this.w.store64(this.#slot(pfn), MEMCG, addressLow(value), addressHigh(value));
+  }
+
+  barePageMapping(pfn: number): Ref {
+    const lo = this.w.load64(this.#slot(pfn), MAPPING);
+    return (lo & 3) !== 0 ? (0 as Ref) : refOfAddress(lo, this.w.hi);
+  }
+
+  setBarePageMapping(pfn: number, value: Ref): void {
+    this.w.store64(this.#slot(pfn), MAPPING, addressLow(value), addressHigh(value));
+  }
+
+  tryGetPage(pfn: number, n: number): boolean {
+    return addUnlessZero(this.w, this.#slot(pfn), SLOT64_REF_COUNT, n);
+  }
+
+  addPageRefs(pfn: number, n: number): number {
+    return this.w.add32(this.#slot(pfn), SLOT64_REF_COUNT, n);
+  }
+
+  addPageMaps(pfn: number, n: number): number {
+    return this.w.add32(this.#slot(pfn), MAPCOUNT, n) + 1;
+  }
+
+  bindScattered(pfn: number, to: Ref, zone: number): void {
+    this.bindMisc(pfn, 0, MISC_VMALLOC, true, zone);
+    this.setPrivate(pfn, to);
+  }
+
+  scatteredOf(pfn: number): Ref {
+    const mine = this.#inUse(pfn) && this.typeOf(pfn) === T_MISC;
+    return mine && this.subtypeOf(pfn) === MISC_VMALLOC ? this.privateOf(pfn) : (0 as Ref);
   }
 
   freeOrderAt(pfn: number): number {

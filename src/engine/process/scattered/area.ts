@@ -9,8 +9,7 @@ import { bytes, PAGE_SIZE, type Bytes, type Ref } from "../../../units.js";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../constants.js";
 import type { OpenFile } from "../open-file.js";
 import type { Process } from "../process.js";
-import type { StaleMapping } from "./audit.js";
-import type { Scattered } from "./scattered.js";
+import type { FreeReport, ScatteredBase } from "./scattered-base.js";
 import { VM_USERMAP, VMALLOC_ADDRESS, VMALLOC_START } from "./vmalloc.js";
 
 /** How a part of an object is mapped. */
@@ -27,21 +26,11 @@ export interface UserMapOptions {
   readonly file?: OpenFile;
 }
 
-/** What a free did. */
-export interface FreeReport {
-  /** Pages that went back to the allocator at once. */
-  readonly freed: number;
-  /** Pages that stay for as long as somebody holds them. */
-  readonly kept: number;
-  /** Pages that processes can still reach although they were freed. */
-  readonly stale: readonly StaleMapping[];
-}
-
 /** Something whose pages can be mapped to user space. */
 export abstract class PagesObject {
-  readonly scattered: Scattered;
+  readonly scattered: ScatteredBase;
 
-  constructor(scattered: Scattered) {
+  constructor(scattered: ScatteredBase) {
     this.scattered = scattered;
   }
 
@@ -143,7 +132,7 @@ export class Area extends PagesObject {
   readonly #pages: number;
   #freed = false;
 
-  constructor(scattered: Scattered, vm: Ref) {
+  constructor(scattered: ScatteredBase, vm: Ref) {
     super(scattered);
     this.vm = vm;
     this.#start = scattered.vmalloc.start(vm);

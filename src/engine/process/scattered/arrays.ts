@@ -32,10 +32,11 @@ export class Arrays {
   /** A page for the kernel itself; its frame, or ENOMEM. May reclaim. */
   page(order = 0): number {
     const { machine } = this.core;
-    let pfn = machine.allocator.alloc(order, MIGRATE_UNMOVABLE);
-    while (pfn < 0 && order === 0 && machine.onPressure())
-      pfn = machine.allocator.alloc(order, MIGRATE_UNMOVABLE);
-    return pfn;
+    for (;;) {
+      const pfn = machine.allocator.alloc(order, MIGRATE_UNMOVABLE);
+      // What is costly to find is not reclaimed for: the caller can do with less.
+      if (pfn >= 0 || order > 0 || !machine.onPressure()) return pfn;
+    }
   }
 
   /** An array of zeroes for `n` entries of 8 or 16 bytes; 0 without memory. */

@@ -48,12 +48,11 @@ function* mappedFrames(
 export function staleMappings(
   base: Base,
   processes: Iterable<Living>,
-  alive: (pid: number, addr: number, pfn: number) => boolean,
+  alive: (m: StaleMapping) => boolean,
   ops: number = OPS_SCATTERED,
 ): StaleMapping[] {
   const stale: StaleMapping[] = [];
-  for (const m of mappedFrames(base, processes, ops))
-    if (!alive(m.pid, m.addr, m.pfn)) stale.push(m);
+  for (const m of mappedFrames(base, processes, ops)) if (!alive(m)) stale.push(m);
   return stale;
 }
 

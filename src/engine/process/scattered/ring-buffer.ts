@@ -16,7 +16,8 @@ import { PAGE_SIZE } from "../../../units.js";
 import { FOLL_PIN } from "../gup.js";
 import type { OpenFile } from "../open-file.js";
 import type { Process } from "../process.js";
-import type { Area, FreeReport, UserMapOptions } from "./area.js";
+import type { Area, UserMapOptions } from "./area.js";
+import type { FreeReport } from "./scattered-base.js";
 
 const HEAD = 0;
 const TAIL = 8;

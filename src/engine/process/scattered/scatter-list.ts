@@ -11,15 +11,15 @@
  */
 import { MmError } from "../../errors.js";
 import type { Ref } from "../../../units.js";
-import { Area, PagesObject, type FreeReport } from "./area.js";
-import type { Scattered } from "./scattered.js";
+import { Area, PagesObject } from "./area.js";
+import type { FreeReport, ScatteredBase } from "./scattered-base.js";
 
 export class ScatterList extends PagesObject {
   readonly #object: Ref;
   readonly #pages: number;
   #freed = false;
 
-  constructor(scattered: Scattered, object: Ref, pages: number) {
+  constructor(scattered: ScatteredBase, object: Ref, pages: number) {
     super(scattered);
     this.#object = object;
     this.#pages = pages;
@@ -46,9 +46,9 @@ export class ScatterList extends PagesObject {
 
   /** vmap: the kernel's view of it, which holds the object too. Throws MmError (ENOMEM). */
   vmap(): Area {
-    const area = this.scattered.viewOf(this.object(), this.frames());
-    if (area === null) throw new MmError(12, `vmap ${this.#pages} pages`, "no memory");
-    return area;
+    const vm = this.scattered.viewOf(this.object(), this.frames());
+    if (vm === 0) throw new MmError(12, `vmap ${this.#pages} pages`, "no memory");
+    return new Area(this.scattered, vm);
   }
 
   /** The driver lets go. */

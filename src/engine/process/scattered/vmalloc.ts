@@ -134,6 +134,8 @@ export class Vmalloc {
         this.givePages(pfns.subarray(0, i));
         return null;
       }
+      // vmalloc_user: what it held before is nobody's business (__GFP_ZERO).
+      this.base.core.content.clearBlock(pfn, order);
       for (let k = 0; k < 1 << order; k++) pfns[i + k] = pfn + k;
     }
     return pfns;

@@ -30,7 +30,8 @@ import {
 import { O_ANON_VMA, O_AVC, O_VMA } from "../../process/objects.js";
 import { fileName } from "./file-view.js";
 import type { KernelReport, KernelRule } from "./rule.js";
-import { holderOf, place, type FolioView, type MmView, type ProcessView } from "./view.js";
+import type { FolioView, MmView } from "./shape.js";
+import { holderOf, place, type ProcessView } from "./view.js";
 
 const NONE = 0 as Ref;
 
@@ -192,8 +193,9 @@ function mapping(
   const vma = view.vmaAt(mm, vpn);
   if (vma === undefined) return;
   const index = view.base.folios.index(folio.ref) + page;
-  const linear = vma.pgoff + vpn - vma.start;
-  if (index !== linear)
+  // Indexes are 32 bits that wrap: a mapping that grew over the end of the address space.
+  const linear = (vma.pgoff + vpn - vma.start) | 0;
+  if ((index | 0) !== linear)
     report(
       folio.pfn + page,
       `its index is ${index}, where it is mapped index ${linear} belongs`,

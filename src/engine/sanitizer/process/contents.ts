@@ -10,9 +10,12 @@
  */
 import { PG_SWAPBACKED } from "../../design/word/axis-flags.js";
 import type { KernelReport } from "./rule.js";
-import { place, type FolioView, type MmView, type ProcessView } from "./view.js";
+import type { FolioView, MmView } from "./shape.js";
+import { place, type ProcessView } from "./view.js";
 
 interface Seen {
+  /** Check in which it was seen last. */
+  readonly round: number;
   readonly hash: number;
   readonly frame: number;
   readonly anon: boolean;
@@ -30,6 +33,7 @@ function hashOf(view: ProcessView, frame: number): number {
 }
 
 export class Contents {
+  #round = 0;
   /** By process, by page. */
   #seen = new Map<number, Map<number, Seen>>();
   /** Places written since the last check; slots of the swap device stay until they are read. */
@@ -56,6 +60,7 @@ export class Contents {
 
   /** Compares with the last check, and remembers. */
   check(view: ProcessView, report: KernelReport): void {
+    this.#round++;
     const live = new Set(view.mms.map((mm) => mm.id));
     for (const id of this.#seen.keys()) if (!live.has(id)) this.#seen.delete(id);
     for (const folio of view.folios.values()) {
@@ -67,13 +72,21 @@ export class Contents {
         for (let i = 0; i < (entry.huge ? 2 ** folio.order : 1); i++) {
           const frame = folio.pfn + page + i;
           if (!hashes.has(frame)) hashes.set(frame, hashOf(view, frame));
-          const now = { hash: hashes.get(frame) ?? 0, frame, anon };
+          const now = { round: this.#round, hash: hashes.get(frame) ?? 0, frame, anon };
           this.#page(folio, mm, entry.vpn + i, now, lazy, report);
         }
       }
     }
+    this.#dropUnseen();
     for (const at of this.#written) if (at >= 0) this.#written.delete(at);
     this.#origin.clear();
+  }
+
+  /** A file's page that nobody maps now may be written and dropped unseen; swap keeps what it has. */
+  #dropUnseen(): void {
+    for (const pages of this.#seen.values())
+      for (const [vpn, seen] of pages)
+        if (!seen.anon && seen.round !== this.#round) pages.delete(vpn);
   }
 
   #page(

@@ -12,7 +12,8 @@ import { VM_SHARED } from "../../process/constants.js";
 import { T_ANON, T_ANON_EXCLUSIVE } from "../../design/word/axis-types.js";
 import type { KernelReport, KernelRule } from "./rule.js";
 import { explained, mapped } from "./tally.js";
-import { holderOf, place, type FolioView, type ProcessView } from "./view.js";
+import type { FolioView } from "./shape.js";
+import { holderOf, place, type ProcessView } from "./view.js";
 
 /** Low bits of a process slot: the process; bit 30: maybe shared. */
 const ID_MASK = (1 << 30) - 1;

@@ -98,7 +98,7 @@ export class KernelWatch implements Watch {
       return;
     }
     if (core.isZeroPage(pfn) || core.isHugeZero(pfn & -512)) return;
-    if (!isFolioType(core.design.typeOf(pfn)))
+    if (!isFolioType(core.design.typeOf(pfn)) && pages?.countsAsFolio(pfn) !== true)
       this.#report(
         PFNMAP_PINNED,
         pfn,

@@ -10,6 +10,7 @@ import {
   INODE_NRPAGES,
 } from "../../layout/generated/offsets.js";
 import { PG_LOCKED, PG_UPTODATE, PG_WRITEBACK } from "../../design/word/axis-flags.js";
+import { KIND_DEVICE } from "../../process/files.js";
 import { O_FILE, O_INODE, O_VMA, O_XA_NODE } from "../../process/objects.js";
 import { fileName, type FileView } from "./file-view.js";
 import type { KernelReport, KernelRule } from "./rule.js";
@@ -50,7 +51,10 @@ export const PAGE_CACHE_MATCHES: KernelRule = {
     for (const file of view.files) cachedFolios(view, file, report);
     for (const folio of view.folios.values()) {
       const { folios } = view.base;
-      const inCache = !folios.isAnon(folio.ref) && folios.mapping(folio.ref) !== NONE;
+      const mapping = folios.isAnon(folio.ref) ? NONE : folios.mapping(folio.ref);
+      // A driver's folio names the address space of its device, which has no cache.
+      const { files } = view.kernel;
+      const inCache = mapping !== NONE && files.kind(files.inodeOf(mapping)) !== KIND_DEVICE;
       if (inCache && folio.cached !== 2 ** folio.order)
         report(
           folio.pfn,

@@ -13,7 +13,8 @@ import { PTE_SPECIAL, PTE_WRITE } from "../../process/entry.js";
 import { VM_MIXEDMAP, VM_PFNMAP } from "../../process/constants.js";
 import { O_ANON_VMA, O_INODE, O_MEMCG } from "../../process/objects.js";
 import type { KernelRule } from "./rule.js";
-import { holderOf, place, type FolioView, type ProcessView } from "./view.js";
+import type { FolioView } from "./shape.js";
+import { holderOf, place, type ProcessView } from "./view.js";
 
 const NONE = 0 as Ref;
 const nameOf = (type: number): string => TYPE_NAMES[type] ?? `type ${type}`;
@@ -101,7 +102,7 @@ export const FOLIOS_LIE_IN_ONE_ZONE: KernelRule = {
 
 export const SPECIAL_ENTRIES_HAVE_NO_FOLIO: KernelRule = {
   name: "special entries have no folio",
-  says: "a special entry is the zero page, read-only in private memory, or lies in a VMA of a driver; its page is no folio",
+  says: "a special entry is the zero page, read-only in private memory, or lies in a VMA of a driver; its page is no folio, unless it is mapped by frame number",
   watch(view, report) {
     const { core } = view;
     for (const mm of view.mms) {
@@ -116,7 +117,9 @@ export const SPECIAL_ENTRIES_HAVE_NO_FOLIO: KernelRule = {
         if (!zero && (flags & (VM_PFNMAP | VM_MIXEDMAP)) === 0)
           report(pfn, "a special entry outside of a driver's mapping", place(mm, vpn));
         const inside = pfn < view.kernel.machine.config.frames;
-        if (inside && !core.design.overlay && isFolioType(core.design.typeOf(pfn)))
+        // By frame number anything may be mapped.
+        const byNumber = (flags & VM_PFNMAP) !== 0;
+        if (inside && !byNumber && !core.design.overlay && isFolioType(core.design.typeOf(pfn)))
           report(pfn, "a special entry leads to a page of a folio", place(mm, vpn));
       }
     }

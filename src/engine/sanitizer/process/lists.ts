@@ -8,7 +8,8 @@ import { PG_ACTIVE, PG_LRU, PG_SWAPBACKED, PG_UNEVICTABLE } from "../../design/w
 import { S_DEFERRED_LOCK } from "../../process/core.js";
 import { LRU_LISTS } from "../../process/folios.js";
 import type { KernelReport, KernelRule } from "./rule.js";
-import { holderOf, type FolioView, type ProcessView } from "./view.js";
+import type { FolioView } from "./shape.js";
+import { holderOf, type ProcessView } from "./view.js";
 
 const NONE = 0 as Ref;
 const NAMES = ["inactive anon", "active anon", "inactive file", "active file", "unevictable"];

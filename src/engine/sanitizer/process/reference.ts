@@ -13,6 +13,8 @@ export interface Cell {
   data: ReadonlyMap<number, number>;
   /** It may have gone. */
   lazy: boolean;
+  /** Cut out of its file: who pinned it may still share a large folio's page with the file, or not. */
+  cut: boolean;
 }
 
 export interface RefObject {
@@ -46,6 +48,7 @@ const WRITE = 2;
 export const newCell = (data: ReadonlyMap<number, number> = EMPTY): Cell => ({
   data,
   lazy: false,
+  cut: false,
 });
 
 /** Writes bytes into a cell. */
@@ -142,7 +145,7 @@ export class RefProcess {
     for (const [vpn, page] of this.pages) {
       if (page.dontFork) continue;
       const keep = page.own !== null && !page.wipeOnFork;
-      const own = keep && page.own !== null ? { data: page.own.data, lazy: page.own.lazy } : null;
+      const own = keep && page.own !== null ? { ...page.own } : null;
       child.pages.set(vpn, { ...page, own });
     }
     return child;
@@ -178,13 +181,30 @@ export class RefProcess {
   }
 }
 
+/** A page leaves its file. */
+function cut(object: RefObject, index: number): void {
+  const cell = object.pages.get(index);
+  if (cell !== undefined) cell.cut = true;
+  object.pages.delete(index);
+}
+
+/** What was written behind the old end of a disk's file reads as zeroes once it is inside. */
+function growsOver(object: RefObject, to: number): void {
+  const cell = object.pages.get(Math.floor(object.size / 4096));
+  if (object.kind !== "disk" || cell === undefined || object.size % 4096 === 0) return;
+  const end = to - object.size + (object.size % 4096);
+  const from = object.size % 4096;
+  cell.data = new Map([...cell.data].filter(([at]) => at < from || at >= end));
+}
+
 /** ftruncate, in the file and in all who map it: private copies of what is cut off go too. */
 export function truncate(object: RefObject, size: number, all: Iterable<RefProcess>): void {
   const shrinks = size < object.size;
+  if (!shrinks) growsOver(object, size);
   object.size = size;
   if (!shrinks) return;
   const first = Math.ceil(size / 4096);
-  for (const index of object.pages.keys()) if (index >= first) object.pages.delete(index);
+  for (const index of object.pages.keys()) if (index >= first) cut(object, index);
   const last = object.pages.get(Math.floor(size / 4096));
   if (last !== undefined && size % 4096 !== 0)
     last.data = new Map([...last.data].filter(([at]) => at < size % 4096));
@@ -195,18 +215,21 @@ export function truncate(object: RefObject, size: number, all: Iterable<RefProce
 
 /** fallocate with PUNCH_HOLE: bytes read as zeroes, whole pages go; private copies stay. */
 export function punchHole(object: RefObject, offset: number, length: number): void {
-  const end = Math.min(offset + length, Math.ceil(object.size / 4096) * 4096);
+  // Behind the end of a disk's file the last page goes whole.
+  const past = object.kind === "disk" && offset + length > object.size;
+  const end = Math.min(past ? Infinity : offset + length, Math.ceil(object.size / 4096) * 4096);
   for (const [index, cell] of object.pages) {
     const from = Math.max(0, offset - index * 4096);
     const to = Math.min(4096, end - index * 4096);
     if (from >= to) continue;
-    if (from === 0 && to === 4096) object.pages.delete(index);
+    if (from === 0 && to === 4096) cut(object, index);
     else cell.data = new Map([...cell.data].filter(([at]) => at < from || at >= to));
   }
 }
 
 /** pwrite */
 export function writeFile(object: RefObject, offset: number, bytes: Uint8Array): void {
+  if (offset > object.size) growsOver(object, offset);
   object.size = Math.max(object.size, offset + bytes.length);
   for (let done = 0; done < bytes.length;) {
     const at = offset + done;

@@ -6,7 +6,7 @@
  * looks at the state between two operations. Both cost nothing while they are
  * off: one comparison per event, no walk.
  */
-import { MISC_UNKNOWN, MISC_ZERO, T_MISC, T_PGTABLE } from "../../design/word/axis-types.js";
+import { MISC_ZERO, T_MISC, T_PGTABLE } from "../../design/word/axis-types.js";
 import type { RuleViolation } from "../../errors.js";
 import { S_HUGE_ZERO_PFN, S_ZERO_PFN } from "../../process/core.js";
 import { PMD_ORDER, PMD_PAGES } from "../../process/constants.js";
@@ -48,7 +48,8 @@ import {
   TABLES_ARE_NEEDED,
   VMAS_ARE_IN_ORDER,
 } from "./vmas.js";
-import { processView, type Holdings, type ProcessView } from "./view.js";
+import type { Holdings } from "./shape.js";
+import { processView, type ProcessView } from "./view.js";
 
 /** Rules of states, those first on which others rest. */
 export const KERNEL_RULES: readonly KernelRule[] = [
@@ -94,12 +95,6 @@ export function watchKernel(kernel: Kernel): KernelWatch {
   return watch;
 }
 
-/** Switches them off again. */
-export function unwatchKernel(kernel: Kernel): void {
-  kernel.base.core.watch = null;
-  kernel.base.core.content.onCopy = null;
-}
-
 /**
  * Every violation of every rule, events since the last call first; none for a
  * kernel that is in order. `holdings` says what somebody outside holds.
@@ -124,12 +119,6 @@ function inspectView(kernel: Kernel, view: ProcessView): RuleViolation[] {
     );
   }
   return [...events, ...states];
-}
-
-/** Throws the first violation, if there is one. */
-export function checkKernel(kernel: Kernel, holdings: Holdings = {}): void {
-  const [first] = inspectKernel(kernel, holdings);
-  if (first !== undefined) throw first;
 }
 
 /** What is left of a kernel in which everything has ended: names of leaks. */
@@ -163,6 +152,6 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
   // A pooled block belongs to nobody: each of its pages stands for itself.
   for (const pfn of freeHugePages(kernel))
     for (let i = 0; i < PMD_PAGES; i++)
-      yield { ...misc, pfn: pfn + i, order: 0, subtype: MISC_UNKNOWN };
+      yield { ...misc, pfn: pfn + i, order: 0, subtype: core.design.subtypeOf(pfn + i) };
   yield* view.holdings.blocks ?? [];
 }

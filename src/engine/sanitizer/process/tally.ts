@@ -4,12 +4,13 @@
  * is what the rules of use after free and of type confusion report.
  */
 import type { Ref } from "../../../units.js";
+import { MISC_VMALLOC, T_MISC } from "../../design/word/axis-types.js";
 import { PIN_BIAS } from "../../process/folios.js";
 import { isMigration, isSwap, PTE_SPECIAL, swapOffset } from "../../process/entry.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { EntryView } from "./entries.js";
 import { fileName, type FileView } from "./file-view.js";
-import type { FolioView, Holdings, MmView } from "./view.js";
+import type { FolioView, Holdings, MmView } from "./shape.js";
 
 const NONE = 0 as Ref;
 
@@ -50,6 +51,7 @@ export function tally(
   for (const { pfn, refs, pins, who } of holdings.folios ?? []) {
     const folio = folioAt(pfn);
     if (folio === undefined) {
+      if (isScattered(kernel, pfn)) continue;
       strayHolders.push({ pfn, named: NONE, who });
       continue;
     }
@@ -58,6 +60,15 @@ export function tally(
     folio.holders.push(who);
   }
   return { strayEntries, strayNames, slotEntries, strayHolders };
+}
+
+/** Whether a page that is held belongs to scattered memory: its object is held, not a folio. */
+function isScattered(kernel: Kernel, pfn: number): boolean {
+  const { special, core } = kernel.base;
+  if (special === null) return false;
+  if (special.owns(pfn) || special.countsAsFolio(pfn)) return true;
+  const vmalloc = core.design.typeOf(pfn) === T_MISC && core.design.subtypeOf(pfn) === MISC_VMALLOC;
+  return special.carries && (vmalloc || core.design.overlay);
 }
 
 function tallyEntries(
@@ -83,6 +94,8 @@ function tallyEntries(
     if ((!huge && (lo & PTE_SPECIAL) !== 0) || (huge && core.isHugeZero(pfn))) continue;
     const folio = folioAt(pfn);
     if (folio === undefined) {
+      // Scattered memory of today's kernel: counted as a folio, and none.
+      if (kernel.base.special?.countsAsFolio(pfn) === true) continue;
       stray.push({ pfn, named: NONE, who: "", mm, entry });
       continue;
     }

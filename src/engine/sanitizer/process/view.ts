@@ -16,77 +16,15 @@ import type { Base } from "../../process/base.js";
 import type { Core } from "../../process/core.js";
 import type { Kernel } from "../../process/kernel.js";
 import { O_MM, O_VMA, OBJECTS } from "../../process/objects.js";
-import { slabsOf, type HeldBlock, type SlabView } from "../view.js";
-import { walkTables, type EntryView, type TablesView } from "./entries.js";
+import { slabsOf, type SlabView } from "../view.js";
+import { walkTables } from "./entries.js";
 import { walkFiles, type FileView } from "./file-view.js";
+import type { FolioView, Holdings, Mapping, MmView, VmaView } from "./shape.js";
+
+export type { HeldFolio, Holdings } from "./shape.js";
 import { tally, type Tally } from "./tally.js";
 
 const NONE = 0 as Ref;
-
-/** References that the words do not explain: who has them. */
-export interface HeldFolio {
-  /** Any page of the folio. */
-  readonly pfn: number;
-  /** Got with FOLL_GET, or a driver's own. */
-  readonly refs: number;
-  /** Got with FOLL_PIN. */
-  readonly pins: number;
-  readonly who: string;
-}
-
-/** What somebody outside holds. */
-export interface Holdings {
-  readonly folios?: Iterable<HeldFolio>;
-  /** Blocks that are no folios: a driver's, vmalloc's. */
-  readonly blocks?: Iterable<HeldBlock>;
-}
-
-export interface VmaView {
-  readonly vma: Ref;
-  readonly start: number;
-  readonly end: number;
-  readonly flags: number;
-  readonly pgoff: number;
-}
-
-/** An address space: its VMAs in order of their list, its tables, its entries. */
-export interface MmView extends TablesView {
-  readonly mm: Ref;
-  /** Number of its process; −1 where no process has it. */
-  readonly pid: number;
-  readonly id: number;
-  readonly vmas: readonly VmaView[];
-}
-
-/** One mapping of a folio. */
-export interface Mapping {
-  readonly mm: MmView;
-  readonly entry: EntryView;
-  /** Page of the folio; 0 for all of it by a PMD. */
-  readonly page: number;
-}
-
-/** A folio, found by its frame, and everything that names it. */
-export interface FolioView {
-  readonly ref: Ref;
-  readonly pfn: number;
-  readonly order: number;
-  readonly type: PageType;
-  readonly mappings: Mapping[];
-  /** Times each page is mapped by an entry of its own. */
-  readonly ptes: Int32Array;
-  /** Times the whole is mapped by a PMD. */
-  pmds: number;
-  /** Pages in a file's cache. */
-  cached: number;
-  /** Swap slots that it stands for. */
-  slots: number;
-  /** Migration entries that wait for it. */
-  migrating: number;
-  refs: number;
-  pins: number;
-  readonly holders: string[];
-}
 
 export interface ProcessView extends Tally {
   readonly kernel: Kernel;
@@ -115,11 +53,15 @@ export const addressOf = (vpn: number): string => `0x${(vpn * 4096).toString(16)
 export const place = (mm: MmView, vpn: number): string =>
   `${mm.pid < 0 ? `address space ${mm.id} without a process` : `process ${mm.pid}`} at ${addressOf(vpn)}`;
 
-/** Who holds a folio, in words: at most three places of each kind. */
+/** Who holds a folio, in words: one place of each process, at most three of them. */
 export function holderOf(folio: FolioView | undefined): string {
   if (folio === undefined) return "nobody";
-  const names = folio.mappings.slice(0, 3).map((m) => place(m.mm, m.entry.vpn));
-  if (folio.mappings.length > 3) names.push(`${folio.mappings.length - 3} more mappings`);
+  const first = new Map<MmView, Mapping>();
+  for (const m of folio.mappings) if (!first.has(m.mm)) first.set(m.mm, m);
+  const shown = [...first.values()].slice(0, 3);
+  const names = shown.map((m) => place(m.mm, m.entry.vpn));
+  const more = folio.mappings.length - shown.length;
+  if (more > 0) names.push(`${more} more mappings`);
   names.push(...folio.holders.slice(0, 4));
   return names.length === 0 ? "nobody" : names.join(", ");
 }

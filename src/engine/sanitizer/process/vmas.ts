@@ -31,7 +31,8 @@ import {
 import { O_VMA } from "../../process/objects.js";
 import type { EntryView } from "./entries.js";
 import type { KernelReport, KernelRule } from "./rule.js";
-import { addressOf, place, type MmView, type ProcessView } from "./view.js";
+import type { MmView } from "./shape.js";
+import { addressOf, place, type ProcessView } from "./view.js";
 
 const NONE = 0 as Ref;
 
@@ -100,6 +101,7 @@ function countEntry(view: ProcessView, mm: MmView, e: EntryView, into: Map<numbe
     if (!isMigration(e.lo, e.hi)) return;
   }
   if (!e.huge && e.there && (e.lo & PTE_SPECIAL) !== 0) return;
+  if (e.there && view.base.special?.countsAsFolio(e.pfn) === true) return add(MM_RSS_FILE, 1);
   const folio = view.folioAt(e.there ? e.pfn : swapOffset(e.lo, e.hi));
   if (folio !== undefined) add(view.base.zap.rssOf(folio.ref), pages);
 }
@@ -161,14 +163,20 @@ export const TABLES_ARE_NEEDED: KernelRule = {
           report(t.pfn, `a table of level ${t.level} lies over no VMA`, place(mm, t.start));
       }
       const bytes = view.base.w.load32(mm.mm, MM_PGTABLES_BYTES);
-      if (bytes !== mm.tables.length * 4096)
-        report(-1, `pgtables_bytes is ${bytes}, it has ${mm.tables.length} tables`, who);
+      // The topmost table is not counted (mm_alloc_pgd).
+      const counted = mm.tables.length - 1;
+      if (bytes !== counted * 4096)
+        report(-1, `pgtables_bytes is ${bytes}, it has ${counted} tables below the top`, who);
       const needed = depositsNeeded(view, mm);
       if (deposited !== needed)
         report(-1, `${deposited} tables are deposited, ${needed} huge entries may be split`, who);
     }
+    // The kernel's own tables lie over its areas, not over VMAs.
+    const { initMm, design } = view.core;
+    const kernels = (pfn: number): boolean =>
+      view.core.pointer(design.descriptorOf(pfn), design.ptdesc.mm) === initMm;
     view.kernel.machine.heap.forEachFrame((pfn) => {
-      if (view.core.design.typeOf(pfn) === T_PGTABLE && !seen.has(pfn))
+      if (design.typeOf(pfn) === T_PGTABLE && !seen.has(pfn) && !kernels(pfn))
         report(pfn, "a page table that no process leads to", "nobody");
     });
   },

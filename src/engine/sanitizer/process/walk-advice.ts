@@ -13,6 +13,8 @@ import type { Live, Range, WalkState } from "./walk-state.js";
 
 const PAGE = 4096;
 const HUGE = 512;
+/** End of the address space, in pages. */
+const LAST = 0x7fffffff;
 const ADVICE = [
   c.MADV_DONTNEED,
   c.MADV_DONTNEED,
@@ -61,7 +63,7 @@ function advisePage(live: Live, vpn: number, page: RefPage, range: Range, advice
       return "";
     case c.MADV_WIPEONFORK:
     case c.MADV_KEEPONFORK:
-      if (advice === c.MADV_WIPEONFORK && (page.object !== null || page.shared)) return "EINVAL";
+      if (advice === c.MADV_WIPEONFORK && !anonymous) return "EINVAL";
       page.wipeOnFork = advice === c.MADV_WIPEONFORK;
       return "";
     case c.MADV_REMOVE:
@@ -172,7 +174,7 @@ function moveTo(s: WalkState, live: Live, move: Move): void {
   const grows = pages > old;
   // In place there may be no room, and nobody allowed another one.
   if (got === "ENOMEM" && grows && how === 0) {
-    if (ref.isFree(from + old, from + pages)) s.agree(got, must);
+    if (from + pages < LAST && ref.isFree(from + old, from + pages)) s.agree(got, must);
     return;
   }
   if (!s.agree(got, must)) {
@@ -192,6 +194,7 @@ function moveTo(s: WalkState, live: Live, move: Move): void {
     ref.unmap(to, to + pages);
   }
   if (!ref.isFree(at, at + pages)) s.fail("it was put over something");
+  if (move.pooled && at % HUGE !== 0) s.fail("a hugetlb mapping is not aligned");
   ref.move(from, old, at, pages, (how & c.MREMAP_DONTUNMAP) !== 0);
 }
 
@@ -238,7 +241,7 @@ function keep(
     s.settle(cell, s.frame(s.pagemap(live, start + i).pfn), () => {});
     cell.lazy = false;
   }
-  s.pins.push({ pages, cells, write });
+  s.pins.push({ pages, cells, write, pid: live.process.pid });
 }
 
 function pinRefusal(
@@ -272,8 +275,9 @@ export function useOrUnpin(s: WalkState, draw: Draw): void {
   if (write && draw.once(2)) {
     const page = draw.below(cells.length);
     const bytes = draw.bytes(4);
-    pages.write(page * PAGE + 8, bytes);
     const cell = cells[page];
+    if (cell?.cut === true) return;
+    pages.write(page * PAGE + 8, bytes);
     if (cell !== null) writeCell(cell, 8, bytes);
     return;
   }

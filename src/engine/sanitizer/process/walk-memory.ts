@@ -179,6 +179,9 @@ export function fork(s: WalkState, live: Live): void {
   const got = s.outcome(() => {
     child = live.process.fork();
   });
+  // A pinned page of the hugetlb pool is copied at once, if there is one to copy to.
+  const pooled = [...live.ref.pages.values()].some((page) => page.hugetlb);
+  if (got === "ENOMEM" && pooled && s.poolIsEmpty()) return;
   if (s.agree(got, "")) s.lives.push({ process: child, ref: live.ref.fork() });
 }
 

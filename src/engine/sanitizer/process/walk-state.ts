@@ -5,19 +5,21 @@
  * Where the engine has a choice (an address, what is left after memory ran out)
  * the reference follows it, after checking that the choice was a legal one.
  */
+import { MISC_UNKNOWN, T_MISC } from "../../design/word/axis-types.js";
 import { MmError, RuleViolation, SignalError } from "../../errors.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { OpenFile } from "../../process/open-file.js";
 import type { PagemapEntry, Process } from "../../process/process.js";
 import type { UserPages } from "../../process/user-pages.js";
 import type { Draw } from "./program.js";
-import { newCell, RefProcess, type Cell, type RefObject, type RefPage } from "./reference.js";
-import type { HeldFolio } from "./view.js";
+import { newCell, type RefProcess, type Cell, type RefObject, type RefPage } from "./reference.js";
+import type { HeldFolio, Holdings } from "./shape.js";
 
 const PAGE = 4096;
 const HUGE = 512;
 /** Steps stay below the end of the address space. */
 const LAST = 0x7fffffff;
+const BARE = { order: 0, type: T_MISC, subtype: MISC_UNKNOWN, refs: 0 } as const;
 export const SAME = "the engine does what the reference says";
 
 /** A process and what it should be. */
@@ -36,6 +38,7 @@ export interface Pin {
   readonly pages: UserPages;
   readonly cells: readonly (Cell | null)[];
   readonly write: boolean;
+  readonly pid: number;
 }
 
 export interface WalkOptions {
@@ -43,6 +46,8 @@ export interface WalkOptions {
   readonly mayFail: boolean;
   /** Most processes at a time. */
   readonly processes?: number;
+  /** Pages that are left free when it begins: the rest is somebody else's till the end. */
+  readonly leave?: number;
 }
 
 /** Pages of a process, from `start` up to `end`. */
@@ -57,6 +62,8 @@ export class WalkState {
   readonly lives: Live[] = [];
   readonly files: LiveFile[] = [];
   readonly pins: Pin[] = [];
+  /** Pages taken so that memory runs out. */
+  readonly taken: number[] = [];
   /** What each step was, for a report. */
   doing = "";
   steps = 0;
@@ -66,6 +73,25 @@ export class WalkState {
   constructor(kernel: Kernel, options: WalkOptions) {
     this.kernel = kernel;
     this.options = options;
+    const { machine } = kernel;
+    const free = (): number =>
+      machine.config.zones.reduce((sum, _zone, i) => sum + machine.buddy.freePages(i), 0);
+    while (options.leave !== undefined && free() > options.leave) {
+      const pfn = machine.allocPages(0);
+      if (pfn < 0) break;
+      this.taken.push(pfn);
+    }
+  }
+
+  /** What the sanitizer must be told: pins, and the pages taken. */
+  holdings(): Holdings {
+    const blocks = this.taken.map((pfn) => ({ ...BARE, pfn }));
+    return { folios: this.held(), blocks };
+  }
+
+  /** Gives the pages taken back. */
+  giveBack(): void {
+    for (const pfn of this.taken.splice(0)) this.kernel.machine.freePages(pfn, 0);
   }
 
   fail(detail: string, pfn = -1): never {
@@ -203,12 +229,27 @@ export class WalkState {
     for (const [i, pin] of this.pins.entries())
       for (const pfn of pin.pages.pfns)
         if (!core.isZeroPage(pfn) && !core.isHugeZero(pfn & -HUGE))
-          yield { pfn, refs: 0, pins: 1, who: `pin ${i} of process ${pin.pages.process.pid}` };
+          yield { pfn, refs: 0, pins: 1, who: `pin ${i} of process ${pin.pages.pid}` };
+  }
+
+  /** The VMAs lie over the same pages, with the same rights. */
+  #compareMaps({ process, ref }: Live): void {
+    let pages = 0;
+    for (const vma of process.maps()) {
+      for (let vpn = vma.start / PAGE; vpn < vma.end / PAGE; vpn++, pages++)
+        if (ref.pages.get(vpn)?.prot !== (vma.flags & 7))
+          this.fail(
+            `process ${process.pid}: page 0x${vpn.toString(16)} is mapped with rights ${vma.flags & 7}, it must be ${ref.pages.get(vpn)?.prot ?? "unmapped"}`,
+          );
+    }
+    if (pages !== ref.pages.size)
+      this.fail(`process ${process.pid}: ${pages} pages are mapped, it must be ${ref.pages.size}`);
   }
 
   /** Every frame that is mapped holds what it must; nothing that was written is gone. */
   compareAll(): void {
     for (const live of this.lives) {
+      this.#compareMaps(live);
       for (const [vpn, page] of live.ref.pages) {
         const is = this.pagemap(live, vpn);
         const where = `process ${live.process.pid}, page 0x${vpn.toString(16)}`;
@@ -223,6 +264,7 @@ export class WalkState {
     }
     for (const [i, pin] of this.pins.entries())
       for (const [at, pfn] of pin.pages.pfns.entries())
-        this.compare(this.frame(pfn), pin.cells[at] ?? null, `pin ${i}, page ${at}`, pfn);
+        if (pin.cells[at]?.cut !== true)
+          this.compare(this.frame(pfn), pin.cells[at] ?? null, `pin ${i}, page ${at}`, pfn);
   }
 }

@@ -85,7 +85,7 @@ export class ProcessWalk {
   check(): RuleViolation[] {
     this.state.doing = "comparing all";
     this.state.compareAll();
-    return inspectKernel(this.state.kernel, { folios: this.state.held() });
+    return inspectKernel(this.state.kernel, this.state.holdings());
   }
 
   /** Ends everything; what is left is a leak. */
@@ -99,6 +99,7 @@ export class ProcessWalk {
       file.unlink();
     }
     s.kernel.setHugePages(0);
+    s.giveBack();
     if (this.#memcg !== 0) s.kernel.base.memcgs.destroy(this.#memcg);
     return [...leaksOf(s.kernel), ...inspectKernel(s.kernel)];
   }

@@ -1,0 +1,34 @@
+/**
+ * file-private: vma->vm_file->private_data leads to the object, and the open file
+ * holds it, whoever maps it. One open file is one object. The page says node and
+ * zone and nothing else, so GUP-fast gives up and a pin carries the object.
+ */
+import type { Ref } from "../../../units.js";
+import { MISC_VMALLOC, type LookupContext, type ScatteredLookup } from "./axis.js";
+
+export class FilePrivate implements ScatteredLookup {
+  readonly name = "file-private";
+  readonly fromPage = false;
+  readonly mappingHolds = "file";
+  readonly slotBytes = 0;
+  readonly #c: LookupContext;
+
+  constructor(context: LookupContext) {
+    this.#c = context;
+  }
+
+  enter(pfn: number, zone: number, _object: Ref, _slot: Ref): boolean {
+    this.#c.link.bindMisc(pfn, 0, MISC_VMALLOC, true, zone);
+    return true;
+  }
+
+  leave(_pfn: number): void {}
+
+  ofPage(_pfn: number): Ref {
+    return 0 as Ref;
+  }
+
+  ofVma(_privateData: Ref, filePrivate: Ref): Ref {
+    return filePrivate;
+  }
+}

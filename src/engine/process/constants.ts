@@ -49,9 +49,6 @@ export const MADV_COLLAPSE = 25;
 
 // Negative, as functions of the kernel return them.
 export const EPERM = -1;
-export const EINTR = -4;
-export const EIO = -5;
-export const ENXIO = -6;
 export const EBADF = -9;
 export const EAGAIN = -11;
 export const ENOMEM = -12;
@@ -60,13 +57,13 @@ export const EFAULT = -14;
 export const EBUSY = -16;
 export const EEXIST = -17;
 export const EINVAL = -22;
-export const ENOSPC = -28;
 export const EOVERFLOW = -75;
 export const EHWPOISON = -133;
 export const EOPNOTSUPP = -95;
 
 // What a fault comes to. 0 is: it was handled, try again.
-export const FAULT_OOM = ENOMEM;
+/** Out of memory: the errno itself. */
+export const FAULT_OOM = -12;
 export const FAULT_SIGSEGV = -1011;
 export const FAULT_SIGBUS = -1007;
 export const FAULT_HWPOISON = -1133;

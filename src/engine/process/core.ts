@@ -19,7 +19,6 @@ export const S_ZERO_PFN = 0;
 export const S_HUGE_ZERO_PFN = 4;
 export const S_MM_IDS = 8;
 export const S_INODES = 12;
-export const S_ROOT_MEMCG = 16;
 /** Large folios that are mapped in part, waiting to be split: first, last, how many, lock. */
 export const S_DEFERRED_FIRST = 24;
 export const S_DEFERRED_COUNT = 32;
@@ -32,11 +31,10 @@ export const S_HUGETLB_LOCK = 56;
 /** First vmap_area of the vmalloc range, and the lock of that list. */
 export const S_VM_FIRST = 64;
 export const S_VM_LOCK = 68;
-/** Swap: slots, slots in use, where to look next, lock; KSM: first stable folio. */
+/** Swap: slots in use, where to look next, lock. */
 export const S_SWAP_USED = 72;
 export const S_SWAP_NEXT = 76;
 export const S_SWAP_LOCK = 80;
-export const S_KSM_FIRST = 84;
 /** The index of scattered pages. */
 export const S_PFN_INDEX = 96;
 /** init_mm, which is no object of a cache; it has page tables while there are areas. */

@@ -18,7 +18,9 @@ import { tryGetFolio } from "../pages/lookup.js";
 import type { Base } from "./base.js";
 import {
   EFAULT,
+  EHWPOISON,
   ENOMEM,
+  FAULT_HWPOISON,
   FAULT_OOM,
   MMF_HAS_PINNED,
   PMD_ORDER,
@@ -38,6 +40,8 @@ import type { Files } from "./files.js";
 
 export const FOLL_WRITE = 1 << 0;
 export const FOLL_FORCE = 1 << 4;
+/** A poisoned page is told from one that is not there. */
+const FOLL_HWPOISON = 1 << 6;
 export const FOLL_LONGTERM = 1 << 8;
 export const FOLL_GET = 1 << 17;
 export const FOLL_PIN = 1 << 19;
@@ -233,6 +237,7 @@ export class Gup {
       const write = (flags & FOLL_WRITE) !== 0;
       const result = this.faults.inVma(vma, mm, vpn, write && !unshare, unshare);
       if (result === FAULT_OOM) return ENOMEM;
+      if (result === FAULT_HWPOISON && (flags & FOLL_HWPOISON) !== 0) return EHWPOISON;
       if (result !== 0) return EFAULT;
     }
   }
@@ -243,7 +248,7 @@ export class Gup {
    */
   populate(vma: Ref, mm: Ref, vpn: number, flags: number): number {
     const refused = this.#checkVma(vma, flags);
-    return refused !== 0 ? refused : Math.min(this.#find(vma, mm, vpn, flags), 0);
+    return refused !== 0 ? refused : Math.min(this.#find(vma, mm, vpn, flags | FOLL_HWPOISON), 0);
   }
 
   /** check_vma_flags */

@@ -18,7 +18,6 @@ import { T_PGTABLE } from "../design/word/axis-types.js";
 import { ALLOC_LOW } from "../pages/allocator.js";
 import { addressHigh, addressLow, type Words } from "../words/words.js";
 import type { Core } from "./core.js";
-import { PMD_PAGES } from "./constants.js";
 import { PMD_HUGE, PTE_THERE, TABLE_FLAGS } from "./entry.js";
 import { spinLock, spinUnlock } from "./locks.js";
 
@@ -220,5 +219,3 @@ export class PageTables {
     return true;
   }
 }
-
-export { PMD_PAGES };

@@ -254,10 +254,12 @@ export class Page64
     if (bits === MAPPING_KSM) return T_KSM;
     if (bits === MAPPING_ANON) return T_ANON;
     if (owner !== page) return T_FILE;
+    // Where folios have descriptors a bare page's mapping is its owner's business.
     if (
-      this.w.load32(page, PAGE64_MAPPING) !== 0 ||
-      (flags & (PG_LRU | PG_SWAPBACKED)) !== 0 ||
-      type === PGTY_HUGETLB
+      !this.#folioSeparate &&
+      (this.w.load32(page, PAGE64_MAPPING) !== 0 ||
+        (flags & (PG_LRU | PG_SWAPBACKED)) !== 0 ||
+        type === PGTY_HUGETLB)
     )
       return T_FILE;
     if (this.w.load32(page, PAGE64_REFCOUNT) === 0 && freeHead(this, pfn) >= 0) return T_BUDDY;

@@ -21,7 +21,7 @@ import { walkTables } from "./entries.js";
 import { walkFiles, type FileView } from "./file-view.js";
 import type { FolioView, Holdings, Mapping, MmView, VmaView } from "./shape.js";
 
-export type { HeldFolio, Holdings } from "./shape.js";
+export type { Holdings } from "./shape.js";
 import { tally, type Tally } from "./tally.js";
 
 const NONE = 0 as Ref;

@@ -28,11 +28,9 @@ export default defineScenario({
     );
     s.step("a read maps the zero page", () => parent.touch(heap, "read"));
     s.expect("it is the zero page", parent.pagemap(heap).zero);
-    s.expect("it counts nowhere", parent.rss.anon, 0);
 
     s.step("a write gets a page of its own", () => parent.write(heap, bytes(1, 2, 3)));
     const before = parent.pagemap(heap).pfn;
-    s.show("the page", [before]);
     s.repeat("a minor fault", 8, (i) => parent.touch(heap + (i + 1) * PAGE, "write"));
 
     const child = s.step("fork: both have the page now", () => parent.fork());
@@ -56,7 +54,6 @@ export default defineScenario({
     s.step("the last 8 pages may only be read", () =>
       parent.mprotect(heap + 8 * PAGE, 8 * PAGE, PROT_READ),
     );
-    s.expect("two VMAs of one", parent.maps().length, 3);
     s.step("the first 8 move and grow", () => {
       const moved = parent.mremap(heap, 8 * PAGE, 24 * PAGE, MREMAP_MAYMOVE);
       s.expect("the content came along", parent.read(moved, 3).join(), "4,2,3");

@@ -7,12 +7,12 @@
 import { defineScenario, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "memdesc";
 
 const PAGE = 4096;
-const PAGES = 7000;
+const PAGES = 3000;
 
 export default defineScenario({
   name: "reclaim",
   about: "more memory is written than the machine has: swap out, swap in",
-  machine: { memory: "24MiB", swap: "64MiB" },
+  machine: { memory: "12MiB", swap: "32MiB" },
 
   run(s) {
     const { kernel } = s;
@@ -23,7 +23,7 @@ export default defineScenario({
       prot: PROT_READ | PROT_WRITE,
       flags: MAP_PRIVATE | MAP_ANONYMOUS,
     });
-    s.step(`${PAGES} pages are written, 27 MiB`, () => {
+    s.step(`${PAGES} pages are written, 11.7 MiB`, () => {
       for (let i = 0; i < PAGES; i++) p.write(at + i * PAGE, Uint8Array.of(i, i >> 8));
     });
     s.expect("all of them exist", p.rss.anon + p.rss.swap, PAGES);

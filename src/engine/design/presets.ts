@@ -184,7 +184,15 @@ export function parseDesign(text: string): Design {
   }
   const design: Mutable<Preset> = { ...base };
   const wish: Mutable<ScatteredWish> = {};
-  for (const part of parts) if (!wishScattered(wish, part)) choose(design, part, text);
+  for (const part of parts) {
+    try {
+      if (!wishScattered(wish, part)) choose(design, part, text);
+    } catch (error) {
+      // Say which of several designs it is about.
+      if (!(error instanceof DesignError) || error.message.includes(text)) throw error;
+      throw new DesignError(`${text}: ${error.message}`);
+    }
+  }
   const scattered = completeScattered(design.word, base.scattered, wish);
   const problem = scatteredProblem(design.word, scattered, wish.scatteredRelease);
   if (problem !== null) throw new DesignError(problem);

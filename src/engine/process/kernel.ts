@@ -96,7 +96,10 @@ export class Kernel extends Operations {
   createFile(kind: "disk" | "tmpfs", size = 0): OpenFile {
     const inode = this.files.create(kind === "disk" ? KIND_DISK : KIND_TMPFS, size);
     const file = inode === 0 ? (0 as Ref) : this.files.open(inode);
-    if (file === 0) throw new MmError(12, "create a file", "no memory");
+    if (file === 0) {
+      if (inode !== 0) this.files.iput(inode);
+      throw new MmError(12, "create a file", "no memory");
+    }
     return new OpenFile(this, file, inode);
   }
 

@@ -206,6 +206,11 @@ export class Reclaim {
   /** A lazily freed page that is still clean. */
   #discard(folio: Ref, order: number): number {
     const { folios, counts } = this.base;
+    if (folios.test(folio, PG_DIRTY)) {
+      // A device wrote to it: it holds something after all.
+      folios.set(folio, PG_SWAPBACKED);
+      return 0;
+    }
     if (!this.unmap.folio(folio, "nothing", true)) return 0;
     if (folios.refcount(folio) !== 1 || counts.total(folio, order) > 0) return 0;
     folios.unlock(folio);

@@ -7,6 +7,7 @@
  */
 import { MISC_UNKNOWN, T_MISC } from "../../design/word/axis-types.js";
 import { MmError, RuleViolation, SignalError } from "../../errors.js";
+import { VM_DONTCOPY, VM_WIPEONFORK } from "../../process/constants.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { OpenFile } from "../../process/open-file.js";
 import type { PagemapEntry, Process } from "../../process/process.js";
@@ -184,6 +185,8 @@ export class WalkState {
       if (vma === undefined) live.ref.pages.delete(vpn);
       else {
         page.prot = vma.flags & 7;
+        page.dontFork = (vma.flags & VM_DONTCOPY) !== 0;
+        page.wipeOnFork = (vma.flags & VM_WIPEONFORK) !== 0;
         this.resyncOwn(live, vpn, page);
       }
     }

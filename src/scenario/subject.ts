@@ -7,6 +7,7 @@ import type { Design } from "../engine/design/presets.js";
 import type { RuleViolation } from "../engine/errors.js";
 import type { Machine } from "../engine/machine.js";
 import { Kernel, type KernelRequest } from "../engine/process/kernel.js";
+import { PMD_PAGES } from "../engine/process/constants.js";
 import { S_INODES, S_MM_IDS } from "../engine/process/core.js";
 import { freeHugePages } from "../engine/sanitizer/process/pools.js";
 import { inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
@@ -99,14 +100,20 @@ export function brokenRules(subject: Subject): RuleViolation[] {
 const hasProcesses = ({ base }: Kernel): boolean =>
   base.w.load32(base.core.state, S_MM_IDS) > 0 || base.w.load32(base.core.state, S_INODES) > 0;
 
+/** The zero pages are neither counted nor pinned. */
+const isCounted = ({ base: { core } }: Kernel, pfn: number): boolean =>
+  !core.isZeroPage(pfn) && !core.isHugeZero(pfn & -PMD_PAGES);
+
 /** What user pages hold that the words cannot explain. */
 function pinsOf(kernel: Kernel): HeldFolio[] {
   return [...kernel.userPages].flatMap((pages) =>
-    [...pages.pfns].map((pfn) => ({
-      pfn,
-      refs: pages.pinned ? 0 : 1,
-      pins: pages.pinned ? 1 : 0,
-      who: `pages of process ${pages.pid} that a device has`,
-    })),
+    [...pages.pfns]
+      .filter((pfn) => isCounted(kernel, pfn))
+      .map((pfn) => ({
+        pfn,
+        refs: pages.pinned ? 0 : 1,
+        pins: pages.pinned ? 1 : 0,
+        who: `pages of process ${pages.pid} that a device has`,
+      })),
   );
 }

@@ -94,6 +94,8 @@ export class Remap {
     const { vmas } = this.base;
     const vma = vmas.tree.lookup(mm, from);
     if (vma === NONE) return EFAULT;
+    // align_hugetlb: both addresses are those of huge pages.
+    if ((vmas.flags(vma) & VM_HUGETLB) !== 0 && to % PMD_PAGES !== 0) return EINVAL;
     const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
     if (moves && vmas.tree.count(mm) + 2 >= MAX_MAP_COUNT - 3) return ENOMEM;
     if ((flags & MREMAP_FIXED) !== 0 && old === pages && old > vmas.tree.end(vma) - from)
@@ -229,8 +231,8 @@ export class Remap {
       return ENOMEM;
     }
     if (!keepOld) {
-      const error = old === 0 ? 0 : this.mappings.unmapLocked(mm, from, from + old);
-      if (error !== 0) return error;
+      // Without memory to split it the old VMA stays, empty: the pages have moved already.
+      if (old > 0) this.mappings.unmapLocked(mm, from, from + old);
     } else {
       vmas.setFlags(vma, flags & ~VM_LOCKED);
       const whole = tree.start(vma) === from && tree.end(vma) === from + old;

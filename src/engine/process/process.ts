@@ -29,6 +29,7 @@ import {
 import { pmdAt, pteAt } from "./page-tables.js";
 import type { Operations } from "./operations.js";
 import type { OpenFile } from "./open-file.js";
+import { eachSpan } from "./spans.js";
 import { UserPages } from "./user-pages.js";
 
 const NONE = 0 as Ref;
@@ -168,28 +169,20 @@ export class Process {
   /** Loads `length` bytes. Throws SignalError where a page may not be read. */
   read(addr: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
-    for (let done = 0; done < length;) {
-      const at = addr + done;
-      const from = at % PAGE_SIZE;
-      const n = Math.min(PAGE_SIZE - from, length - done);
+    eachSpan(addr, length, (at, from, done, n) => {
       const frame = this.#frame(Math.floor(at / PAGE_SIZE), false, at);
       this.kernel.base.core.content.read(frame, from, out.subarray(done, done + n));
-      done += n;
-    }
+    });
     return out;
   }
 
   /** Stores bytes. Throws SignalError where a page may not be written; pages before it are. */
   write(addr: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length;) {
-      const at = addr + done;
-      const from = at % PAGE_SIZE;
-      const n = Math.min(PAGE_SIZE - from, bytes.length - done);
+    eachSpan(addr, bytes.length, (at, from, done, n) => {
       const frame = this.#frame(Math.floor(at / PAGE_SIZE), true, at);
       this.kernel.base.core.content.write(frame, from, bytes.subarray(done, done + n));
       this.kernel.base.core.watch?.wrote(frame);
-      done += n;
-    }
+    });
   }
 
   /** Walks the tables as hardware does, faulting until the access goes through; the frame. */

@@ -9,6 +9,7 @@
 import { MmError } from "../errors.js";
 import { MM_PINNED_VM } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
+import { eachSpan } from "./spans.js";
 import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
 import type { Holder, Operations } from "./operations.js";
 
@@ -136,13 +137,9 @@ export class UserPages implements Holder {
     length: number,
     visit: (pfn: number, from: number, done: number, n: number) => void,
   ): void {
-    for (let done = 0; done < length;) {
-      const place = this.offset + at + done;
-      const from = place % PAGE_SIZE;
-      const n = Math.min(PAGE_SIZE - from, length - done);
-      visit(this.pfns[Math.floor(place / PAGE_SIZE)], from, done, n);
-      done += n;
-    }
+    eachSpan(this.offset + at, length, (byte, from, done, n) =>
+      visit(this.pfns[Math.floor(byte / PAGE_SIZE)], from, done, n),
+    );
   }
 
   /** put_page or unpin_user_page on every page; `dirty` marks them written first. Once. */

@@ -4,6 +4,7 @@
  * Refusals are MmErrors with the kernel's errno. Freed once, it cannot be used
  * again; what its pages do then is in the report of `free`.
  */
+import { eachSpan } from "../spans.js";
 import { MmError, RuleViolation } from "../../errors.js";
 import { bytes, PAGE_SIZE, type Bytes, type Ref } from "../../../units.js";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../constants.js";
@@ -210,11 +211,8 @@ export class Area extends PagesObject {
     length: number,
     visit: (pfn: number, from: number, done: number, n: number) => void,
   ): void {
-    for (let done = 0; done < length;) {
-      const place = at + done;
-      const from = ((place % PAGE_SIZE) + PAGE_SIZE) % PAGE_SIZE;
-      const n = Math.min(PAGE_SIZE - from, length - done);
-      const page = Math.floor(place / PAGE_SIZE);
+    eachSpan(at, length, (byte, from, done, n) => {
+      const page = Math.floor(byte / PAGE_SIZE);
       const pfn = this.scattered.vmalloc.translate(this.#start + page);
       if (pfn < 0) {
         const guard = page === this.#pages ? "the guard page" : "nothing mapped";
@@ -225,8 +223,7 @@ export class Area extends PagesObject {
         );
       }
       visit(pfn, from, done, n);
-      done += n;
-    }
+    });
   }
 
   /** vfree, or vunmap of an area over others' pages. */

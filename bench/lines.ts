@@ -10,6 +10,7 @@ import { putFolioRef, tryGetFolio } from "../src/engine/pages/lookup.js";
 import { CountedWords, type LineCount } from "../src/engine/words/counted.js";
 import { bootMachine } from "./machines.js";
 import { note, progress } from "./print.js";
+import { printProcessLines } from "./process-lines.js";
 import type { Section } from "./section.js";
 
 const WARM = 200;
@@ -60,6 +61,7 @@ export const lines: Section = {
     note(
       "alloc, free: allocPages(0), freePages, lists and slabs neither empty nor full; folio, put: allocFolio(0), putFolio of the last reference; lookup: tryGetFolio; 9: order 9. The allocator's own lines (zone, per-CPU list, cache) are counted too.",
     );
+    printProcessLines();
     return Promise.resolve();
   },
 };

@@ -97,6 +97,8 @@ export class Machine {
   readonly rcu: Rcu;
   /** Asked for memory before an allocation of tables or objects fails; says whether to try again. */
   onPressure: () => boolean = () => false;
+  /** Descriptor of the folio that `allocFolio` gave last: spares its caller the lookup. */
+  folio = 0 as Ref;
   /** Where `config.stateBytes` of words are. */
   readonly state: Ref;
   /** Bytes of a base page. */
@@ -286,8 +288,8 @@ export class Machine {
   allocFolio(order: number, type: PageType, effort: number = ALLOC_LOW): number {
     const pfn = this.#allocDescribed(order, type, MIGRATE_MOVABLE, effort);
     if (pfn < 0) return pfn;
-    const folio = this.design.descriptorOf(pfn);
-    this.w.store32(folio, this.design.folio.refcount, 1);
+    this.folio = this.design.descriptorOf(pfn);
+    this.w.store32(this.folio, this.design.folio.refcount, 1);
     return pfn;
   }
 

@@ -7,7 +7,8 @@ import { bootMachine } from "../../bench/machines.js";
 import { classifyArrays, expand } from "../../bench/page-arrays.js";
 import { BATCH, bareBatches, folioBatches } from "../../bench/pairs.js";
 import { median } from "../../bench/print.js";
-import { DEFAULT_DESIGNS } from "../../src/engine/design/presets.js";
+import { processLines } from "../../bench/process-lines.js";
+import { DEFAULT_DESIGNS, parseDesign, WORD_BYTES } from "../../src/engine/design/presets.js";
 import { classify } from "../../src/observe/classify/classify.js";
 import { PageRunsBuilder } from "../../src/observe/page-runs-builder.js";
 import { openSource } from "../../src/observe/source.node.js";
@@ -41,6 +42,16 @@ describe.each(DEFAULT_DESIGNS)("pairs in %s", (design) => {
     m.caches.shrink();
     m.allocator.drainAll();
     expect(m.buddy.freePages(0)).toBe(free);
+  });
+});
+
+describe.each(DEFAULT_DESIGNS)("cache lines of processes in %s", (design) => {
+  it("a huge fault touches every line of its page words, a range less per page than a fault", () => {
+    const [fault, , , , , huge, fork, unmap] = processLines(design);
+    expect(huge).toBeGreaterThan((512 * WORD_BYTES[parseDesign(design).word].page) / 64);
+    for (const perPage of [fork, unmap]) expect(perPage).toBeLessThan(fault);
+    // The entry of each page is written: an eighth of a line.
+    expect(Math.min(fork, unmap)).toBeGreaterThan(1 / 8);
   });
 });
 

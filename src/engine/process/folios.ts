@@ -93,7 +93,7 @@ export class Folios {
       if (memcg !== 0) this.memcgs.uncharge(memcg, pages);
       return pfn;
     }
-    const folio = this.core.design.descriptorOf(pfn);
+    const { folio } = machine;
     this.core.setPointer(folio, layout.memcg, memcg);
     if (order > 0) this.prepareLarge(folio, order);
     if (memcg !== 0) this.memcgs.chargeDescriptor(memcg, pfn, order, 1);

@@ -11,26 +11,24 @@
 /** Number of a page type inside the engine: the 2025 numbering. */
 export type PageType = number & { readonly pageType: true };
 
-const t = (n: number): PageType => n as PageType;
-
-export const T_MISC = t(0);
-export const T_BUDDY = t(1);
-export const T_FILE = t(2);
-export const T_ANON = t(3);
-export const T_KSM = t(4);
-export const T_SLAB = t(5);
-export const T_BUMP = t(6);
-export const T_MOVABLE = t(7);
-export const T_PGTABLE = t(8);
-export const T_HWPOISON = t(9);
-export const T_PERCPU = t(10);
-export const T_ACCTMEM = t(11);
-export const T_ZPDESC = t(12);
-export const T_MANAGED = t(13);
+export const T_MISC = 0 as PageType;
+export const T_BUDDY = 1 as PageType;
+export const T_FILE = 2 as PageType;
+export const T_ANON = 3 as PageType;
+export const T_KSM = 4 as PageType;
+export const T_SLAB = 5 as PageType;
+export const T_BUMP = 6 as PageType;
+export const T_MOVABLE = 7 as PageType;
+export const T_PGTABLE = 8 as PageType;
+export const T_HWPOISON = 9 as PageType;
+export const T_PERCPU = 10 as PageType;
+export const T_ACCTMEM = 11 as PageType;
+export const T_ZPDESC = 12 as PageType;
+export const T_MANAGED = 13 as PageType;
 /** An anonymous page that is exclusive, where a type is spent on that bit (unassigned in the wiki). */
-export const T_ANON_EXCLUSIVE = t(14);
+export const T_ANON_EXCLUSIVE = 14 as PageType;
 /** A page of scattered memory whose word leads to the object (VmallocMappable of early 2024, unassigned since). */
-export const T_SCATTERED = t(15);
+export const T_SCATTERED = 15 as PageType;
 
 export const TYPE_NAMES = [
   "misc",

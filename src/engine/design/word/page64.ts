@@ -36,23 +36,11 @@ import {
   PAGE64_PRIVATE,
   PAGE64_REFCOUNT,
 } from "../../layout/generated/offsets.js";
+import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress } from "../../words/words.js";
 import {
-  addressHigh,
-  addressLow,
-  highHalf,
-  lowHalf,
-  refOfAddress,
-  type Words,
-} from "../../words/words.js";
-import {
-  addUnlessZero,
-  type CountsBarePages,
-  type CountsPages,
   type DesignContext,
   type FolioLayout,
   type KeepsList,
-  type KeepsMapping,
-  type KeepsPrivate,
   type KnowsHead,
   type PageDesign,
   type PageImage,
@@ -62,7 +50,6 @@ import {
 import {
   descriptorCaches,
   describeRun,
-  fillSlab,
   freeHead,
   averageOf,
   changeBits,
@@ -74,13 +61,10 @@ import {
   type DescriptorCaches,
 } from "./axis-descriptors.js";
 import {
-  locationKey,
   MAPPING_ANON,
   MAPPING_KSM,
   PG_HEAD,
-  PG_HWPOISON,
   PG_LRU,
-  PG_OWNER_2,
   PG_PRIVATE_2,
   PG_RESERVED,
   PG_SWAPBACKED,
@@ -93,58 +77,45 @@ import {
   MISC_RESERVED,
   MISC_UNKNOWN,
   MISC_ZERO,
-  T_ACCTMEM,
   T_ANON,
   T_BUDDY,
-  T_BUMP,
   T_FILE,
-  T_HWPOISON,
   T_KSM,
-  T_MANAGED,
   T_MISC,
-  T_MOVABLE,
-  T_PERCPU,
   T_PGTABLE,
   T_SLAB,
-  T_ZPDESC,
   type PageType,
 } from "./axis-types.js";
+import {
+  FLAGS_1_RMAPPABLE,
+  headTemplate,
+  PAGE_WORDS,
+  SECOND_PAGE,
+  secondTemplate,
+  SEPARATED,
+  SEPARATED_OTHER,
+  tagOf,
+  tailTemplate,
+} from "./page64-templates.js";
+import {
+  isTyped,
+  kindOfByte,
+  pageTypeWord,
+  PGTY_BUDDY,
+  PGTY_GUARD,
+  PGTY_HUGETLB,
+  PGTY_LARGE_KMALLOC,
+  PGTY_OFFLINE,
+} from "./page64-types.js";
+import { WideWord, type WideFields } from "./wide-word.js";
 
-/** Top byte of the page type word (enum pagetype). */
-const PGTY_BUDDY = 0xf0;
-const PGTY_OFFLINE = 0xf1;
-const PGTY_TABLE = 0xf2;
-const PGTY_GUARD = 0xf3;
-const PGTY_HUGETLB = 0xf4;
-const PGTY_SLAB = 0xf5;
-const PGTY_ZSMALLOC = 0xf6;
-const PGTY_LARGE_KMALLOC = 0xf8;
-
-/** Bits of the second page's flags that belong to the folio. */
-const SECOND_PAGE = 0x2ff;
-/** large_rmappable is bit 9 of the second page's flags; the order is its low byte. */
-const FLAGS_1_RMAPPABLE = 1 << 9;
-/** The head's second word holds the address of a separate folio … */
-const SEPARATED = 2;
-/** … or of a separate descriptor of another kind. */
-const SEPARATED_OTHER = 6;
-/**
- * Page types of separated kinds that 6.18 has none for. 0xf9 was proposed for
- * page_pool (netpp) and reverted; the others are invented.
- */
-const PGTY_SEPARATED: Readonly<Record<number, number>> = {
-  [T_BUMP]: 0xf9,
-  [T_MOVABLE]: 0xfa,
-  [T_HWPOISON]: 0xfb,
-  [T_PERCPU]: 0xfc,
-  [T_ACCTMEM]: 0xfd,
-  [T_MANAGED]: 0xfe,
+const FIELDS: WideFields = {
+  flags: PAGE64_FLAGS,
+  mapping: PAGE64_MAPPING,
+  mapcount: PAGE64_MAPCOUNT,
+  refcount: PAGE64_REFCOUNT,
+  private: PAGE64_PRIVATE,
 };
-const TYPE_OF_SEPARATED = new Int8Array(256).fill(-1);
-for (const [type, byte] of Object.entries(PGTY_SEPARATED)) TYPE_OF_SEPARATED[byte] = Number(type);
-/** A page whose type byte says that it is no folio. */
-const isTyped = (byte: number): boolean =>
-  byte >= PGTY_BUDDY && byte !== PGTY_HUGETLB && byte !== 0xff;
 
 const OVERLAY_FOLIO: FolioLayout = {
   flags: PAGE64_FLAGS,
@@ -166,87 +137,52 @@ const OVERLAY_FOLIO: FolioLayout = {
   deferredList: FOLIO64_DEFERRED_LIST,
 };
 
-export class Page64
-  implements
-    PageDesign,
-    KnowsHead,
-    KeepsPrivate,
-    KeepsMapping,
-    CountsPages,
-    KeepsList,
-    CountsBarePages
-{
+export class Page64 extends WideWord implements PageDesign, KnowsHead, KeepsList {
   readonly name = "page64";
-  readonly pageBytes = 64;
   readonly summary = "struct page 64 B";
-  readonly types: PageDesign["types"];
-  readonly mapcounts: PageDesign["mapcounts"];
-  readonly ownFlags = "all";
   readonly overlay = true;
-  readonly bareRefcount = PAGE64_REFCOUNT;
-  readonly reach = 2 ** 32;
-  readonly bytesPerPageblock = 0;
   readonly caches: PageDesign["caches"];
   readonly folio: FolioLayout;
   readonly slab = SLAB_LAYOUT;
   readonly ptdesc = PTDESC_LAYOUT;
   readonly barePageList = PAGE64_LRU_NEXT;
-  readonly w: Words;
-  readonly #base: number;
-  readonly #context: DesignContext;
   readonly #descriptors: DescriptorCaches;
   readonly #folioSeparate: boolean;
 
   constructor(context: DesignContext, options: WordOptions) {
-    this.w = context.w;
-    this.#base = context.base;
-    this.#context = context;
-    this.types = options.types;
-    this.mapcounts = options.mapcounts;
+    super(context, options, FIELDS);
     this.#descriptors = descriptorCaches(options, false);
     this.caches = this.#descriptors.specs;
     this.#folioSeparate = options.separated.has("file");
     this.folio = this.#folioSeparate ? SEPARATE_FOLIO : OVERLAY_FOLIO;
   }
 
-  #page(pfn: number): Ref {
-    return (this.#base + pfn * 4) as Ref;
-  }
-
-  #pfnOf(ref: number): number {
-    return (ref - this.#base) / 4;
-  }
-
   #headOf(pfn: number): number {
-    const word = this.w.load64(this.#page(pfn), PAGE64_COMPOUND_HEAD);
-    return (word & 3) === 1 ? this.#pfnOf(refOfAddress(word, this.w.hi)) : pfn;
+    const word = this.w.load64(this.page(pfn), PAGE64_COMPOUND_HEAD);
+    return (word & 3) === 1 ? this.pfnOf(refOfAddress(word, this.w.hi)) : pfn;
   }
 
   /** The descriptor of a head page, or the page itself where it is an overlay. */
   #owner(head: number): Ref {
-    const page = this.#page(head);
+    const page = this.page(head);
     const word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
     return (word & 3) === SEPARATED ? refOfAddress(word, this.w.hi) : page;
   }
 
   isHead(pfn: number): boolean {
-    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_HEAD) !== 0;
+    return (this.w.load32(this.page(pfn), PAGE64_FLAGS) & PG_HEAD) !== 0;
   }
 
   isTail(pfn: number): boolean {
-    return (this.w.load32(this.#page(pfn), PAGE64_COMPOUND_HEAD) & 3) === 1;
+    return (this.w.load32(this.page(pfn), PAGE64_COMPOUND_HEAD) & 3) === 1;
   }
 
   typeOf(pfn: number): PageType {
     const head = this.#headOf(pfn);
-    const page = this.#page(head);
+    const page = this.page(head);
     const type = this.w.load32(page, PAGE64_PAGE_TYPE) >>> 24;
-    if (type === PGTY_BUDDY) return T_BUDDY;
-    if (type === PGTY_SLAB) return T_SLAB;
-    if (type === PGTY_TABLE) return T_PGTABLE;
-    if (type === PGTY_ZSMALLOC) return T_ZPDESC;
-    if (type === PGTY_OFFLINE || type === PGTY_GUARD || type === PGTY_LARGE_KMALLOC) return T_MISC;
-    if (TYPE_OF_SEPARATED[type] >= 0) return TYPE_OF_SEPARATED[type] as PageType;
+    const kind = kindOfByte(type);
+    if (kind >= 0) return kind as PageType;
     const flags = this.w.load32(page, PAGE64_FLAGS);
     if (flags & PG_RESERVED) return T_MISC;
     const owner = this.#owner(head);
@@ -268,14 +204,14 @@ export class Page64
 
   subtypeOf(pfn: number): number {
     const head = this.#headOf(pfn);
-    const globals = this.#context.globals;
+    const globals = this.context.globals;
     if (this.w.load32(globals, GLOBALS_ZERO_PFN) === head + 1) return MISC_ZERO;
     if (this.w.load32(globals, GLOBALS_HUGE_ZERO_PFN) === head + 1) return MISC_ZERO;
-    const type = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
+    const type = this.w.load32(this.page(head), PAGE64_PAGE_TYPE) >>> 24;
     if (type === PGTY_OFFLINE) return MISC_OFFLINE;
     if (type === PGTY_GUARD) return MISC_GUARD;
     if (type === PGTY_LARGE_KMALLOC) return MISC_KMALLOC_LARGE;
-    return this.w.load32(this.#page(head), PAGE64_FLAGS) & PG_RESERVED
+    return this.w.load32(this.page(head), PAGE64_FLAGS) & PG_RESERVED
       ? MISC_RESERVED
       : MISC_UNKNOWN;
   }
@@ -287,18 +223,18 @@ export class Page64
   separateOf(pfn: number): Ref {
     const head = this.#headOf(pfn);
     const owner = this.#owner(head);
-    return owner === this.#page(head) ? (0 as Ref) : owner;
+    return owner === this.page(head) ? (0 as Ref) : owner;
   }
 
   blankRun(pfn: number, count: number, zone: number): void {
-    const t = new Int32Array(16);
-    t[1] = this.#context.zones.bits[zone];
+    const t = new Int32Array(PAGE_WORDS);
+    t[1] = this.context.zones.bits[zone];
     t[PAGE64_MAPCOUNT / 4] = -1;
-    this.w.fillRun(this.#page(pfn), 0, t, count, null, 0, 0);
+    this.w.fillRun(this.page(pfn), 0, t, count, null, 0, 0);
   }
 
   setPageFlags(pfn: number, flags: number): boolean {
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     // What the same word says besides: a head's mark, and the order in a second page.
     const was = this.w.load32(page, PAGE64_FLAGS);
     const kept = this.#headOf(pfn) === pfn - 1 ? SECOND_PAGE : PG_HEAD;
@@ -309,27 +245,22 @@ export class Page64
   blockOf(pfn: number): number {
     const head = this.#headOf(pfn);
     if (head !== pfn || this.isHead(pfn)) return head;
-    if (this.w.load32(this.#page(pfn), PAGE64_REFCOUNT) !== 0) return pfn;
+    if (this.w.load32(this.page(pfn), PAGE64_REFCOUNT) !== 0) return pfn;
     // A folio whose last reference was just put: only its owner has a mapping there.
-    if ((this.w.load64(this.#page(pfn), PAGE64_MAPPING) | this.w.hi) !== 0) return pfn;
+    if ((this.w.load64(this.page(pfn), PAGE64_MAPPING) | this.w.hi) !== 0) return pfn;
     const free = freeHead(this, pfn);
     return free >= 0 ? free : pfn;
   }
 
   orderOf(pfn: number): number {
     const block = this.blockOf(pfn);
-    if (this.isHead(block)) return this.w.load32(this.#page(block), FOLIO64_FLAGS_1) & 0xff;
+    if (this.isHead(block)) return this.w.load32(this.page(block), FOLIO64_FLAGS_1) & 0xff;
     return Math.max(0, this.freeOrderAt(block));
-  }
-
-  zoneOf(pfn: number): number {
-    this.w.load64(this.#page(pfn), PAGE64_FLAGS);
-    return this.#context.zones.byKey[locationKey(this.w.hi)];
   }
 
   /** page_folio: the address of the head, or of its descriptor. */
   ownerWord(pfn: number): number {
-    const page = this.#page(this.#headOf(pfn));
+    const page = this.page(this.#headOf(pfn));
     const word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
     if ((word & 3) === SEPARATED) return word;
     this.w.hi = addressHigh(page);
@@ -349,7 +280,7 @@ export class Page64
   }
 
   pageFlagsOf(pfn: number): number {
-    const own = this.w.load32(this.#page(pfn), PAGE64_FLAGS) & ~PG_HEAD;
+    const own = this.w.load32(this.page(pfn), PAGE64_FLAGS) & ~PG_HEAD;
     const head = this.#headOf(pfn);
     if (head === pfn) return this.flagsOf(pfn);
     // The low byte of the second page's flags is the order.
@@ -360,15 +291,15 @@ export class Page64
     // Read without asking what the page is, as /proc does: the word of a slab
     // overlay is a list pointer there and may look like a mapping.
     const head = this.#headOf(pfn);
-    if ((this.w.load32(this.#page(head), PAGE64_COMPOUND_HEAD) & 15) === SEPARATED_OTHER) return 0;
+    if ((this.w.load32(this.page(head), PAGE64_COMPOUND_HEAD) & 15) === SEPARATED_OTHER) return 0;
     return this.w.load32(this.#owner(head), this.folio.mapping) & 3;
   }
 
   mapcountOf(pfn: number): number {
     const head = this.#headOf(pfn);
-    const headType = this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24;
+    const headType = this.w.load32(this.page(head), PAGE64_PAGE_TYPE) >>> 24;
     const large = this.isHead(head);
-    const owner = large ? this.#owner(head) : this.#page(head);
+    const owner = large ? this.#owner(head) : this.page(head);
     const entire = large ? this.w.load32(owner, this.folio.entireMapcount) + 1 : 0;
     if (headType === PGTY_HUGETLB) return entire;
     if (headType >= 0x80 && headType !== 0xff) return 0;
@@ -386,31 +317,7 @@ export class Page64
           this.#owner(head) === owner ? PAGE64_MAPCOUNT : this.folio.mapcount,
         ) + 1
       );
-    return this.w.load32(this.#page(pfn), PAGE64_MAPCOUNT) + 1 + entire;
-  }
-
-  isExclusive(pfn: number): boolean {
-    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_OWNER_2) !== 0;
-  }
-
-  setExclusive(pfn: number, on: boolean): void {
-    changeBits(this.w, this.#page(pfn), PAGE64_FLAGS, PG_OWNER_2, on);
-  }
-
-  isPoisoned(pfn: number): boolean {
-    return (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_HWPOISON) !== 0;
-  }
-
-  poisonCache(_pfn: number): number {
-    return -1;
-  }
-
-  poison(pfn: number, _descriptor: Ref): void {
-    this.w.store32(
-      this.#page(pfn),
-      PAGE64_FLAGS,
-      this.w.load32(this.#page(pfn), PAGE64_FLAGS) | PG_HWPOISON,
-    );
+    return this.w.load32(this.page(pfn), PAGE64_MAPCOUNT) + 1 + entire;
   }
 
   isMapped(pfn: number): boolean {
@@ -421,14 +328,14 @@ export class Page64
 
   folioClassOf(pfn: number): number {
     const head = this.#headOf(pfn);
-    if (this.w.load32(this.#page(head), PAGE64_PAGE_TYPE) >>> 24 === PGTY_HUGETLB) return 1;
-    return this.isHead(head) && this.w.load32(this.#page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE
+    if (this.w.load32(this.page(head), PAGE64_PAGE_TYPE) >>> 24 === PGTY_HUGETLB) return 1;
+    return this.isHead(head) && this.w.load32(this.page(head), FOLIO64_FLAGS_1) & FLAGS_1_RMAPPABLE
       ? 2
       : 0;
   }
 
   setFolioClass(pfn: number, folioClass: number): void {
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     this.w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(T_FILE, 0, folioClass === 1));
     changeBits(this.w, page, FOLIO64_FLAGS_1, FLAGS_1_RMAPPABLE, folioClass === 2);
   }
@@ -441,17 +348,17 @@ export class Page64
     descriptors: Int32Array,
   ): void {
     const { w } = this;
-    const location = this.#context.zones.bits[this.zoneOf(pfn)];
-    changeBits(w, this.#page(pfn), PAGE64_FLAGS, PG_HEAD, false);
+    const location = this.context.zones.bits[this.zoneOf(pfn)];
+    changeBits(w, this.page(pfn), PAGE64_FLAGS, PG_HEAD, false);
     for (let i = 0; i < 1 << order; i++) {
-      const page = this.#page(pfn + i);
+      const page = this.page(pfn + i);
       // What was the second page's folio fields, or a tail's way to its head.
       if (i === 1) changeBits(w, page, PAGE64_FLAGS, SECOND_PAGE, false);
       w.store64(page, PAGE64_COMPOUND_HEAD, 0, 0);
       w.store64(page, PAGE64_LRU_PREV, 0, 0);
     }
     for (let i = 0; i < 1 << order; i += 1 << newOrder) {
-      const page = this.#page(pfn + i);
+      const page = this.page(pfn + i);
       if (newOrder > 0) this.#compound(pfn + i, newOrder);
       const descriptor = descriptors[i >> newOrder] as Ref;
       if (descriptor === 0) continue;
@@ -465,30 +372,17 @@ export class Page64
     }
   }
 
-  holds(type: PageType): boolean {
-    return type !== T_MISC && type !== T_BUDDY;
-  }
-
   cacheFor(type: PageType, order: number): number {
     return this.#descriptors.cacheFor(type, order);
   }
 
   #pageTypeWord(type: PageType, subtype: number, hugetlb: boolean): number {
-    if (type === T_SLAB) return PGTY_SLAB << 24;
-    if (type === T_PGTABLE) return PGTY_TABLE << 24;
-    if (type === T_ZPDESC) return PGTY_ZSMALLOC << 24;
-    if (hugetlb) return PGTY_HUGETLB << 24;
-    const separated = PGTY_SEPARATED[type];
-    if (separated !== undefined && this.cacheFor(type, 0) >= 0) return separated << 24;
-    if (type !== T_MISC) return -1;
-    if (subtype === MISC_OFFLINE) return PGTY_OFFLINE << 24;
-    if (subtype === MISC_GUARD) return PGTY_GUARD << 24;
-    return subtype === MISC_KMALLOC_LARGE ? PGTY_LARGE_KMALLOC << 24 : -1;
+    return pageTypeWord(type, subtype, hugetlb, this.cacheFor(type, 0) >= 0);
   }
 
   bind(pfn: number, order: number, type: PageType, descriptor: Ref): void {
     const w = this.w;
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     w.store32(page, PAGE64_PAGE_TYPE, this.#pageTypeWord(type, 0, false));
     if (descriptor !== 0)
       w.store64(
@@ -505,7 +399,7 @@ export class Page64
   /** prep_compound_page: the head's flag and order, and every tail's way to it. */
   #compound(pfn: number, order: number): void {
     const w = this.w;
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_HEAD);
     const lo = addressLow(page) | 1;
     const hi = addressHigh(page);
@@ -519,12 +413,12 @@ export class Page64
 
   bindMisc(pfn: number, order: number, subtype: number, _mappable: boolean, _zone: number): void {
     const w = this.w;
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     if (subtype === MISC_RESERVED)
       w.store32(page, PAGE64_FLAGS, w.load32(page, PAGE64_FLAGS) | PG_RESERVED);
     if (subtype === MISC_ZERO)
       w.store32(
-        this.#context.globals,
+        this.context.globals,
         order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN,
         pfn + 1,
       );
@@ -536,7 +430,7 @@ export class Page64
   release(pfn: number, order: number): void {
     const w = this.w;
     for (let i = 0; i < 1 << order; i++) {
-      const page = this.#page(pfn + i);
+      const page = this.page(pfn + i);
       w.store32(page, PAGE64_FLAGS, 0);
       w.store64(page, PAGE64_LRU_NEXT, 0, 0);
       w.store64(page, PAGE64_MAPPING, 0, 0);
@@ -547,12 +441,12 @@ export class Page64
 
   initFolio(pfn: number, order: number, type: PageType, descriptor: Ref, zone: number): void {
     if (descriptor !== 0) {
-      this.#descriptors.init(this.w, descriptor, pfn, order, type, this.#context.zones.bits[zone]);
+      this.#descriptors.init(this.w, descriptor, pfn, order, type, this.context.zones.bits[zone]);
     }
     if (!isFolioType(type)) return;
-    const owner = descriptor !== 0 ? descriptor : this.#page(pfn);
+    const owner = descriptor !== 0 ? descriptor : this.page(pfn);
     const anon = type !== T_FILE;
-    const target = anon ? this.#context.anonVma : this.#context.addressSpace;
+    const target = anon ? this.context.anonVma : this.context.addressSpace;
     const bits = type === T_KSM ? MAPPING_KSM : anon ? MAPPING_ANON : 0;
     this.w.store64(owner, this.folio.mapping, addressLow(target) | bits, addressHigh(target));
     this.w.store32(owner, this.folio.mapcount, -1);
@@ -569,32 +463,32 @@ export class Page64
     const { w } = this;
     const order = image.order;
     const pages = 2 ** order;
-    const tail = this.#tailTemplate(image);
+    const tail = tailTemplate(this.context, image);
     const strided = new Int32Array([PAGE64_COMPOUND_HEAD / 4]);
     if (order === 0) {
-      const head = this.#headTemplate(image, descriptor);
-      if (descriptor === 0) w.fillRun(this.#page(pfn), 0, head, count, null, 0, 0);
+      const head = this.#head(image, descriptor);
+      if (descriptor === 0) w.fillRun(this.page(pfn), 0, head, count, null, 0, 0);
       else {
         const per = slabs?.per ?? 1;
         const run = repeated(head, strided, per, stride * 16);
         const delta = (slabs?.refs ?? stride) * 16;
-        w.fillRun(this.#page(pfn), 0, run.words, count / per, run.strided, descriptor * 16, delta);
+        w.fillRun(this.page(pfn), 0, run.words, count / per, run.strided, descriptor * 16, delta);
       }
     } else if (order <= 4) {
       // One template for the whole block: every tail's way to its head moves along.
-      const block = new Int32Array(16 * pages);
-      block.set(this.#headTemplate(image, 0 as Ref));
+      const block = new Int32Array(PAGE_WORDS * pages);
+      block.set(this.#head(image, 0 as Ref));
       const ways = new Int32Array(pages - 1);
       for (let i = 1; i < pages; i++) {
-        block.set(i === 1 ? this.#secondTemplate(image, tail) : tail, i * 16);
-        ways[i - 1] = i * 16 + PAGE64_COMPOUND_HEAD / 4;
+        block.set(i === 1 ? secondTemplate(image, tail) : tail, i * PAGE_WORDS);
+        ways[i - 1] = i * PAGE_WORDS + PAGE64_COMPOUND_HEAD / 4;
       }
-      w.fillRun(this.#page(pfn), 0, block, count, ways, this.#page(pfn) * 16, pages * 64);
+      w.fillRun(this.page(pfn), 0, block, count, ways, this.page(pfn) * 16, pages * 64);
     } else {
-      const head = this.#headTemplate(image, 0 as Ref);
-      const second = this.#secondTemplate(image, tail);
+      const head = this.#head(image, 0 as Ref);
+      const second = secondTemplate(image, tail);
       for (let i = 0; i < count; i++) {
-        const page = this.#page(pfn + i * pages);
+        const page = this.page(pfn + i * pages);
         w.fillRun(page, 0, head, 1, null, 0, 0);
         w.fillRun(page, 64, second, 1, strided, page * 16, 0);
         w.fillRun(page, 128, tail, pages - 2, strided, page * 16, 0);
@@ -616,131 +510,57 @@ export class Page64
     for (let i = 0; image.order > 0 && i < count; i++) {
       const at = (descriptor + placeOf(i, stride, slabs)) * 16;
       this.w.store64(
-        this.#page(pfn + i * 2 ** image.order),
+        this.page(pfn + i * 2 ** image.order),
         PAGE64_COMPOUND_HEAD,
         lowHalf(at) | tagOf(image.type),
         highHalf(at),
       );
     }
-    describeRun(this.w, this.#context, pfn, count, image, descriptor, stride, slabs);
+    describeRun(this.w, this.context, pfn, count, image, descriptor, stride, slabs);
   }
 
   #setZero(pfn: number, order: number): void {
     this.w.store32(
-      this.#context.globals,
+      this.context.globals,
       order > 0 ? GLOBALS_HUGE_ZERO_PFN : GLOBALS_ZERO_PFN,
       pfn + 1,
     );
   }
 
-  #headTemplate(image: PageImage, descriptor: Ref): Int32Array {
-    const t = new Int32Array(16);
-    const reserved = image.type === T_MISC && image.subtype === MISC_RESERVED ? PG_RESERVED : 0;
-    t[0] = image.flags | reserved | (image.order > 0 ? PG_HEAD : 0);
-    t[1] = this.#context.zones.bits[image.zone];
-    if (descriptor !== 0) t[PAGE64_COMPOUND_HEAD / 4] = tagOf(image.type);
-    if (isFolioType(image.type) && !this.#folioSeparate) {
-      const target = image.mappingBits === 0 ? this.#context.addressSpace : this.#context.anonVma;
-      t[PAGE64_MAPPING / 4] = addressLow(target);
-      t[PAGE64_MAPPING / 4 + 1] = addressHigh(target);
-    }
-    t[PAGE64_MAPPING / 4] |= image.mappingBits;
-    if (image.type === T_SLAB && descriptor === 0) fillSlab(t, image);
+  #head(image: PageImage, descriptor: Ref): Int32Array {
     const type = this.#pageTypeWord(image.type, image.subtype, image.hugetlb);
-    t[PAGE64_MAPCOUNT / 4] = type === -1 ? image.mapcount - 1 : type;
-    // Slab pages are frozen: they are never counted. A separate folio has its own count.
-    const counted = image.type !== T_SLAB && !(isFolioType(image.type) && this.#folioSeparate);
-    t[PAGE64_REFCOUNT / 4] = counted ? 1 + image.mapcount : 0;
-    t[PAGE64_MEMCG_DATA / 4] = lowHalf(image.memcg);
-    t[PAGE64_MEMCG_DATA / 4 + 1] = highHalf(image.memcg);
-    return t;
-  }
-
-  #tailTemplate(image: PageImage): Int32Array {
-    const t = new Int32Array(16);
-    t[0] = image.tailFlags;
-    t[1] = this.#context.zones.bits[image.zone];
-    t[PAGE64_COMPOUND_HEAD / 4] = 1;
-    t[PAGE64_MAPCOUNT / 4] = image.hugetlb ? -1 : image.mapcount - 1;
-    return t;
-  }
-
-  /** The second page carries the folio's order, counts and class. */
-  #secondTemplate(image: PageImage, tail: Int32Array): Int32Array {
-    const t = tail.slice();
-    t[0] =
-      (image.tailFlags & ~SECOND_PAGE) | image.order | (image.rmappable ? FLAGS_1_RMAPPABLE : 0);
-    const pages = 2 ** image.order;
-    t[(FOLIO64_LARGE_MAPCOUNT - 64) / 4] = image.mapcount * (image.hugetlb ? 1 : pages) - 1;
-    t[(FOLIO64_ENTIRE_MAPCOUNT - 64) / 4] = image.hugetlb ? image.mapcount - 1 : -1;
-    t[(FOLIO64_NR_PAGES - 64) / 4] = pages;
-    return t;
+    return headTemplate(this.context, image, descriptor, type, this.#folioSeparate);
   }
 
   addMapcount(pfn: number, n: number): void {
     const w = this.w;
     const head = this.#headOf(pfn);
     const owner = this.#owner(head);
-    w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
+    w.add32(this.page(pfn), PAGE64_MAPCOUNT, n);
     if (this.isHead(head)) w.add32(owner, this.folio.largeMapcount, n);
-    else if (owner !== this.#page(pfn)) w.add32(owner, this.folio.mapcount, n);
-  }
-
-  addOwnMapcount(pfn: number, n: number): number {
-    return this.w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n);
-  }
-
-  privateOf(pfn: number): Ref {
-    const lo = this.w.load64(this.#page(pfn), PAGE64_PRIVATE);
-    return refOfAddress(lo, this.w.hi);
-  }
-
-  setPrivate(pfn: number, value: Ref): void {
-    this.w.store64(this.#page(pfn), PAGE64_PRIVATE, addressLow(value), addressHigh(value));
-  }
-
-  barePageMapping(pfn: number): Ref {
-    const lo = this.w.load64(this.#page(pfn), PAGE64_MAPPING);
-    // An anonymous folio's word leads to an anon_vma: no mapping.
-    return (lo & 3) !== 0 ? (0 as Ref) : refOfAddress(lo, this.w.hi);
-  }
-
-  setBarePageMapping(pfn: number, value: Ref): void {
-    this.w.store64(this.#page(pfn), PAGE64_MAPPING, addressLow(value), addressHigh(value));
-  }
-
-  tryGetPage(pfn: number, n: number): boolean {
-    return addUnlessZero(this.w, this.#page(pfn), PAGE64_REFCOUNT, n);
-  }
-
-  addPageRefs(pfn: number, n: number): number {
-    return this.w.add32(this.#page(pfn), PAGE64_REFCOUNT, n);
-  }
-
-  addPageMaps(pfn: number, n: number): number {
-    return this.w.add32(this.#page(pfn), PAGE64_MAPCOUNT, n) + 1;
+    else if (owner !== this.page(pfn)) w.add32(owner, this.folio.mapcount, n);
   }
 
   /** There is no page type left: the flag private_2 says that private leads to an object. */
   bindScattered(pfn: number, to: Ref, zone: number): void {
     this.bindMisc(pfn, 0, MISC_UNKNOWN, true, zone);
-    changeBits(this.w, this.#page(pfn), PAGE64_FLAGS, PG_PRIVATE_2, true);
+    changeBits(this.w, this.page(pfn), PAGE64_FLAGS, PG_PRIVATE_2, true);
     this.setPrivate(pfn, to);
   }
 
   scatteredOf(pfn: number): Ref {
-    const marked = (this.w.load32(this.#page(pfn), PAGE64_FLAGS) & PG_PRIVATE_2) !== 0;
+    const marked = (this.w.load32(this.page(pfn), PAGE64_FLAGS) & PG_PRIVATE_2) !== 0;
     return marked && this.typeOf(pfn) === T_MISC ? this.privateOf(pfn) : (0 as Ref);
   }
 
   freeOrderAt(pfn: number): number {
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     if (this.w.load32(page, PAGE64_PAGE_TYPE) >>> 24 !== PGTY_BUDDY) return -1;
     return this.w.load32(page, PAGE64_PRIVATE);
   }
 
   link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     this.#setLink(page, PAGE64_LRU_NEXT, next);
     this.#setLink(page, PAGE64_LRU_PREV, prev);
     if (pcp) return;
@@ -749,7 +569,7 @@ export class Page64
   }
 
   unlink(pfn: number): void {
-    const page = this.#page(pfn);
+    const page = this.page(pfn);
     this.w.store64(page, PAGE64_LRU_NEXT, 0, 0);
     this.w.store64(page, PAGE64_LRU_PREV, 0, 0);
     this.w.store64(page, PAGE64_PRIVATE, 0, 0);
@@ -759,22 +579,22 @@ export class Page64
   /** A list pointer is the address of the neighbour's list_head; NULL ends the list. */
   #setLink(page: Ref, off: number, neighbour: number): void {
     if (neighbour < 0) return this.w.store64(page, off, 0, 0);
-    const to = this.#page(neighbour);
+    const to = this.page(neighbour);
     this.w.store64(page, off, addressLow(to) | PAGE64_LRU_NEXT, addressHigh(to));
   }
 
   #linkAt(pfn: number, off: number): number {
-    const lo = this.w.load64(this.#page(pfn), off);
+    const lo = this.w.load64(this.page(pfn), off);
     const to = refOfAddress(lo, this.w.hi);
-    return to === 0 ? -1 : this.#pfnOf(to);
+    return to === 0 ? -1 : this.pfnOf(to);
   }
 
   setNext(pfn: number, next: number): void {
-    this.#setLink(this.#page(pfn), PAGE64_LRU_NEXT, next);
+    this.#setLink(this.page(pfn), PAGE64_LRU_NEXT, next);
   }
 
   setPrev(pfn: number, prev: number): void {
-    this.#setLink(this.#page(pfn), PAGE64_LRU_PREV, prev);
+    this.#setLink(this.page(pfn), PAGE64_LRU_PREV, prev);
   }
 
   nextOf(pfn: number): number {
@@ -786,9 +606,6 @@ export class Page64
   }
 
   wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
-    return { ref: this.#page(pfn), off: 0, struct: "PAGE64" };
+    return { ref: this.page(pfn), off: 0, struct: "PAGE64" };
   }
 }
-
-/** Low bits of the head's second word: a separate folio, or another descriptor. */
-const tagOf = (type: PageType): number => (isFolioType(type) ? SEPARATED : SEPARATED_OTHER);

@@ -28,24 +28,12 @@ import {
   SLOT64_VTABLE,
 } from "../../layout/generated/offsets.js";
 import { STRUCTS } from "../../layout/generated/tables.js";
+import { addressHigh, addressLow, highHalf, lowHalf, refOfAddress } from "../../words/words.js";
 import {
-  addressHigh,
-  addressLow,
-  highHalf,
-  lowHalf,
-  refOfAddress,
-  type Words,
-} from "../../words/words.js";
-import {
-  addUnlessZero,
   CACHE_SHIFT,
   type CacheSpec,
-  type CountsBarePages,
-  type CountsPages,
   type DesignContext,
   type FolioLayout,
-  type KeepsMapping,
-  type KeepsPrivate,
   type KnowsHead,
   type PageDesign,
   type PageImage,
@@ -53,7 +41,7 @@ import {
   type SlabRun,
 } from "./axis.js";
 import { averageOf, changeBits, freeHead, placeOf, repeated } from "./axis-descriptors.js";
-import { locationKey, MAPPING_ANON, MAPPING_KSM, PG_HWPOISON, PG_OWNER_2 } from "./axis-flags.js";
+import { MAPPING_ANON, MAPPING_KSM } from "./axis-flags.js";
 import {
   isFolioType,
   MISC_UNKNOWN,
@@ -65,6 +53,7 @@ import {
   T_SLAB,
   type PageType,
 } from "./axis-types.js";
+import { WideWord, type WideFields } from "./wide-word.js";
 
 // The 40 typed bytes of a frame in use. Node and zone are in the high half of
 // flags in every state, so a free frame leaves the first 8 bytes alone.
@@ -103,19 +92,19 @@ const spec = (
   return { name, size, fidelity, source };
 };
 
-export class Slot64
-  implements PageDesign, KnowsHead, KeepsPrivate, KeepsMapping, CountsPages, CountsBarePages
-{
+const FIELDS: WideFields = {
+  flags: FLAGS,
+  mapping: MAPPING,
+  mapcount: MAPCOUNT,
+  refcount: SLOT64_REF_COUNT,
+  // A bare page has the 8 bytes of its slot that are a folio's memory cgroup.
+  private: MEMCG,
+};
+
+export class Slot64 extends WideWord implements PageDesign, KnowsHead {
   readonly name = "slot64";
-  readonly pageBytes = 64;
   readonly summary = "slot 64 B";
-  readonly types: PageDesign["types"];
-  readonly mapcounts: PageDesign["mapcounts"];
-  readonly ownFlags = "all";
   readonly overlay = false;
-  readonly bareRefcount = SLOT64_REF_COUNT;
-  readonly reach = 2 ** 32;
-  readonly bytesPerPageblock = 0;
   readonly caches = [
     spec("folio, second object", "SLOT_FOLIO_REST"),
     spec("large folio, second object", "SLOT_FOLIO_LARGE_REST"),
@@ -151,26 +140,17 @@ export class Slot64
     counters: MEMCG + 4,
     page: SLOT64_IN_LIST + 4,
   };
-  readonly w: Words;
-  readonly #context: DesignContext;
 
   constructor(context: DesignContext, options: WordOptions) {
-    this.w = context.w;
-    this.#context = context;
-    this.types = options.types;
-    this.mapcounts = options.mapcounts;
-  }
-
-  #slot(pfn: number): Ref {
-    return (this.#context.base + pfn * 4) as Ref;
+    super(context, options, FIELDS);
   }
 
   #inUse(pfn: number): boolean {
-    return this.w.load32(this.#slot(pfn), SLOT64_REF_COUNT) !== UNUSED;
+    return this.w.load32(this.page(pfn), SLOT64_REF_COUNT) !== UNUSED;
   }
 
   #vtable(pfn: number): number {
-    return this.w.load32(this.#slot(pfn), SLOT64_VTABLE);
+    return this.w.load32(this.page(pfn), SLOT64_VTABLE);
   }
 
   isTail(pfn: number): boolean {
@@ -179,12 +159,12 @@ export class Slot64
 
   isHead(pfn: number): boolean {
     return (
-      this.#inUse(pfn) && !this.isTail(pfn) && (this.w.load32(this.#slot(pfn), ORDER) & 0xff) > 0
+      this.#inUse(pfn) && !this.isTail(pfn) && (this.w.load32(this.page(pfn), ORDER) & 0xff) > 0
     );
   }
 
   #headOf(pfn: number): number {
-    return this.isTail(pfn) ? pfn - this.w.load32(this.#slot(pfn), HEAD) : pfn;
+    return this.isTail(pfn) ? pfn - this.w.load32(this.page(pfn), HEAD) : pfn;
   }
 
   typeOf(pfn: number): PageType {
@@ -197,7 +177,7 @@ export class Slot64
   }
 
   descriptorOf(pfn: number): Ref {
-    return this.#slot(this.#headOf(pfn));
+    return this.page(this.#headOf(pfn));
   }
 
   separateOf(pfn: number): Ref {
@@ -219,11 +199,6 @@ export class Slot64
     return head >= 0 ? this.freeOrderAt(head) : 0;
   }
 
-  zoneOf(pfn: number): number {
-    this.w.load64(this.#slot(pfn), FLAGS);
-    return this.#context.zones.byKey[locationKey(this.w.hi)];
-  }
-
   ownerWord(pfn: number): number {
     const slot = this.descriptorOf(pfn);
     this.w.hi = addressHigh(slot);
@@ -241,7 +216,7 @@ export class Slot64
   }
 
   pageFlagsOf(pfn: number): number {
-    return this.w.load32(this.#slot(pfn), FLAGS);
+    return this.w.load32(this.page(pfn), FLAGS);
   }
 
   mappingBitsOf(pfn: number): number {
@@ -250,7 +225,7 @@ export class Slot64
 
   mapcountOf(pfn: number): number {
     if (!isFolioType(this.typeOf(pfn))) return 0;
-    const own = this.w.load32(this.#slot(pfn), MAPCOUNT) + 1;
+    const own = this.w.load32(this.page(pfn), MAPCOUNT) + 1;
     const order = this.orderOf(pfn);
     const rest = order > 0 ? this.separateOf(pfn) : (0 as Ref);
     if (rest === 0) return own;
@@ -260,16 +235,8 @@ export class Slot64
     return averageOf(total, entire, order);
   }
 
-  isExclusive(pfn: number): boolean {
-    return (this.w.load32(this.#slot(pfn), FLAGS) & PG_OWNER_2) !== 0;
-  }
-
-  setExclusive(pfn: number, on: boolean): void {
-    changeBits(this.w, this.#slot(pfn), FLAGS, PG_OWNER_2, on);
-  }
-
   setFolioClass(pfn: number, folioClass: number): void {
-    const slot = this.#slot(pfn);
+    const slot = this.page(pfn);
     changeBits(this.w, slot, SLOT64_VTABLE, V_HUGETLB | V_RMAPPABLE, false);
     const bit = folioClass === 1 ? V_HUGETLB : folioClass === 2 ? V_RMAPPABLE : 0;
     if (bit !== 0) changeBits(this.w, slot, SLOT64_VTABLE, bit, true);
@@ -286,22 +253,6 @@ export class Slot64
       this.#start(pfn + (i << newOrder), newOrder, type, 0, descriptors[i] as Ref);
   }
 
-  addOwnMapcount(pfn: number, n: number): number {
-    return this.w.add32(this.#slot(pfn), MAPCOUNT, n);
-  }
-
-  isPoisoned(pfn: number): boolean {
-    return (this.w.load32(this.#slot(pfn), FLAGS) & PG_HWPOISON) !== 0;
-  }
-
-  poisonCache(_pfn: number): number {
-    return -1;
-  }
-
-  poison(pfn: number, _descriptor: Ref): void {
-    this.w.store32(this.#slot(pfn), FLAGS, this.w.load32(this.#slot(pfn), FLAGS) | PG_HWPOISON);
-  }
-
   isMapped(pfn: number): boolean {
     const block = this.blockOf(pfn);
     for (let i = 0; i < 2 ** this.orderOf(pfn); i++)
@@ -315,10 +266,6 @@ export class Slot64
     return v & V_HUGETLB ? 1 : v & V_RMAPPABLE ? 2 : 0;
   }
 
-  holds(type: PageType): boolean {
-    return type !== T_MISC && type !== T_BUDDY;
-  }
-
   cacheFor(type: PageType, order: number): number {
     if (type === T_SLAB) return CACHE_SLAB;
     return isFolioType(type) ? (order > 0 ? CACHE_LARGE : CACHE_FOLIO) : -1;
@@ -327,12 +274,12 @@ export class Slot64
   bind(pfn: number, order: number, type: PageType, descriptor: Ref): void {
     this.#start(pfn, order, type, 0, descriptor);
     // Everything but a folio is in use from here on; a folio's count comes last.
-    if (!isFolioType(type)) this.w.store64(this.#slot(pfn), SLOT64_REF_COUNT, 1, 0);
+    if (!isFolioType(type)) this.w.store64(this.page(pfn), SLOT64_REF_COUNT, 1, 0);
   }
 
   #start(pfn: number, order: number, type: number, extra: number, rest: Ref): void {
     const w = this.w;
-    const slot = this.#slot(pfn);
+    const slot = this.page(pfn);
     w.store64(slot, SLOT64_REF_COUNT, 0, 0);
     w.store64(slot, SLOT64_VTABLE, type | extra, 0);
     w.store32(slot, MAPCOUNT, -1);
@@ -355,12 +302,12 @@ export class Slot64
       (subtype << V_SUBTYPE_SHIFT) | (mappable ? V_MAPPABLE : 0),
       0 as Ref,
     );
-    this.w.store64(this.#slot(pfn), SLOT64_REF_COUNT, 1, 0);
+    this.w.store64(this.page(pfn), SLOT64_REF_COUNT, 1, 0);
   }
 
   release(pfn: number, order: number): void {
     for (let i = 0; i < 1 << order; i++) {
-      const slot = this.#slot(pfn + i);
+      const slot = this.page(pfn + i);
       this.w.store64(slot, SLOT64_REF_COUNT, UNUSED, UNUSED);
       this.w.store32(slot, FLAGS, 0);
       for (let off = MAPPING; off <= REST; off += 8) this.w.store64(slot, off, 0, 0);
@@ -371,18 +318,18 @@ export class Slot64
 
   initFolio(pfn: number, _order: number, type: PageType, _descriptor: Ref, _zone: number): void {
     if (!isFolioType(type)) return;
-    const target = type === T_FILE ? this.#context.addressSpace : this.#context.anonVma;
+    const target = type === T_FILE ? this.context.addressSpace : this.context.anonVma;
     const bits = type === T_KSM ? MAPPING_KSM : type === T_FILE ? 0 : MAPPING_ANON;
-    this.w.store64(this.#slot(pfn), MAPPING, addressLow(target) | bits, addressHigh(target));
+    this.w.store64(this.page(pfn), MAPPING, addressLow(target) | bits, addressHigh(target));
   }
 
   #headTemplate(image: PageImage): Int32Array {
     const t = new Int32Array(16);
     const folio = isFolioType(image.type);
     t[0] = image.flags;
-    t[1] = this.#context.zones.bits[image.zone];
+    t[1] = this.context.zones.bits[image.zone];
     if (folio) {
-      const target = image.mappingBits === 0 ? this.#context.addressSpace : this.#context.anonVma;
+      const target = image.mappingBits === 0 ? this.context.addressSpace : this.context.anonVma;
       t[MAPPING / 4] = addressLow(target) | image.mappingBits;
       t[MAPPING / 4 + 1] = addressHigh(target);
     }
@@ -406,7 +353,7 @@ export class Slot64
   #tailTemplate(image: PageImage): Int32Array {
     const t = new Int32Array(16);
     t[0] = image.tailFlags;
-    t[1] = this.#context.zones.bits[image.zone];
+    t[1] = this.context.zones.bits[image.zone];
     t[MAPCOUNT / 4] = image.mapcount - 1;
     t[SLOT64_VTABLE / 4] = image.type | V_TAIL | (image.subtype << V_SUBTYPE_SHIFT);
     return t;
@@ -433,7 +380,7 @@ export class Slot64
         block.set(tail, i * 16);
         block[i * 16 + HEAD / 4] = i;
       }
-      const slot = this.#slot(pfn);
+      const slot = this.page(pfn);
       if (descriptor === 0) return w.fillRun(slot, 0, block, count, null, 0, 0);
       const per = slabs?.per ?? 1;
       const run = repeated(block, AT_REST, per, stride * 16);
@@ -441,7 +388,7 @@ export class Slot64
       return w.fillRun(slot, 0, run.words, count / per, run.strided, descriptor * 16, delta);
     }
     for (let i = 0; i < count; i++) {
-      const slot = this.#slot(pfn + i * pages);
+      const slot = this.page(pfn + i * pages);
       const second = descriptor === 0 ? 0 : (descriptor + placeOf(i, stride, slabs)) * 16;
       w.fillRun(slot, 0, head, 1, AT_REST, second, 0);
       w.fillRun(slot, 64, tail, pages - 1, AT_REST, 1, 1);
@@ -466,50 +413,19 @@ export class Slot64
 
   blankRun(pfn: number, count: number, zone: number): void {
     const t = new Int32Array(16);
-    t[1] = this.#context.zones.bits[zone];
+    t[1] = this.context.zones.bits[zone];
     t[SLOT64_REF_COUNT / 4] = UNUSED;
     t[SLOT64_REF_COUNT / 4 + 1] = UNUSED;
-    this.w.fillRun(this.#slot(pfn), 0, t, count, null, 0, 0);
+    this.w.fillRun(this.page(pfn), 0, t, count, null, 0, 0);
   }
 
   setPageFlags(pfn: number, flags: number): boolean {
-    this.w.store32(this.#slot(pfn), FLAGS, flags);
+    this.w.store32(this.page(pfn), FLAGS, flags);
     return true;
   }
 
   addMapcount(pfn: number, n: number): void {
-    this.w.add32(this.#slot(pfn), MAPCOUNT, n);
-  }
-
-  /** A bare page has the 8 bytes of its slot that are a folio's memory cgroup. */
-  privateOf(pfn: number): Ref {
-    const lo = this.w.load64(this.#slot(pfn), MEMCG);
-    return refOfAddress(lo, this.w.hi);
-  }
-
-  setPrivate(pfn: number, value: Ref): void {
-    this.w.store64(this.#slot(pfn), MEMCG, addressLow(value), addressHigh(value));
-  }
-
-  barePageMapping(pfn: number): Ref {
-    const lo = this.w.load64(this.#slot(pfn), MAPPING);
-    return (lo & 3) !== 0 ? (0 as Ref) : refOfAddress(lo, this.w.hi);
-  }
-
-  setBarePageMapping(pfn: number, value: Ref): void {
-    this.w.store64(this.#slot(pfn), MAPPING, addressLow(value), addressHigh(value));
-  }
-
-  tryGetPage(pfn: number, n: number): boolean {
-    return addUnlessZero(this.w, this.#slot(pfn), SLOT64_REF_COUNT, n);
-  }
-
-  addPageRefs(pfn: number, n: number): number {
-    return this.w.add32(this.#slot(pfn), SLOT64_REF_COUNT, n);
-  }
-
-  addPageMaps(pfn: number, n: number): number {
-    return this.w.add32(this.#slot(pfn), MAPCOUNT, n) + 1;
+    this.w.add32(this.page(pfn), MAPCOUNT, n);
   }
 
   bindScattered(pfn: number, to: Ref, zone: number): void {
@@ -523,42 +439,42 @@ export class Slot64
   }
 
   freeOrderAt(pfn: number): number {
-    const slot = this.#slot(pfn);
+    const slot = this.page(pfn);
     if (this.w.load32(slot, SLOT64_IN_LIST) !== ON_BUDDY) return -1;
     return this.w.load32(slot, FREE_ORDER);
   }
 
   link(pfn: number, order: number, next: number, prev: number, pcp: number): void {
-    const slot = this.#slot(pfn);
+    const slot = this.page(pfn);
     this.w.store64(slot, NEXT, next + 1, prev + 1);
     this.w.store32(slot, FREE_ORDER, order);
     this.w.store32(slot, SLOT64_IN_LIST, pcp === 0 ? ON_BUDDY : ON_PCP);
   }
 
   unlink(pfn: number): void {
-    const slot = this.#slot(pfn);
+    const slot = this.page(pfn);
     this.w.store64(slot, NEXT, 0, 0);
     this.w.store32(slot, FREE_ORDER, 0);
     this.w.store32(slot, SLOT64_IN_LIST, 0);
   }
 
   setNext(pfn: number, next: number): void {
-    this.w.store32(this.#slot(pfn), NEXT, next + 1);
+    this.w.store32(this.page(pfn), NEXT, next + 1);
   }
 
   setPrev(pfn: number, prev: number): void {
-    this.w.store32(this.#slot(pfn), PREV, prev + 1);
+    this.w.store32(this.page(pfn), PREV, prev + 1);
   }
 
   nextOf(pfn: number): number {
-    return this.w.load32(this.#slot(pfn), NEXT) - 1;
+    return this.w.load32(this.page(pfn), NEXT) - 1;
   }
 
   prevOf(pfn: number): number {
-    return this.w.load32(this.#slot(pfn), PREV) - 1;
+    return this.w.load32(this.page(pfn), PREV) - 1;
   }
 
   wordsOf(pfn: number): { ref: Ref; off: number; struct: string } {
-    return { ref: this.#slot(pfn), off: 0, struct: "SLOT64" };
+    return { ref: this.page(pfn), off: 0, struct: "SLOT64" };
   }
 }

@@ -40,6 +40,7 @@ export const LACKS: ReadonlySet<OpName> = new Set(["msync", "mlock", "munlock", 
 
 const MEMORY = "256MiB";
 const ENOENT = 2;
+const ESRCH = 3;
 const EBADF = 9;
 const EFAULT = 14;
 const EBUSY = 16;
@@ -79,12 +80,16 @@ export class EngineSubject implements StepSubject {
     kernel.setHugePages(this.#config.hugetlbPages);
     const files = FILES.map(({ size }, number) => {
       const file = kernel.createFile(number === DISK ? "disk" : "tmpfs", 0);
-      if (number !== HOLE)
-        file.write(
-          0,
-          Uint8Array.from({ length: size }, (_, at) => fileByte(number, at)),
-        );
-      file.truncate(size);
+      if (number === HOLE) file.truncate(size);
+      // Page by page, as the executor does: each is a folio of its own.
+      else
+        for (let at = 0; at < size; at += PAGE)
+          file.write(
+            at,
+            Uint8Array.from({ length: Math.min(PAGE, size - at) }, (_, i) =>
+              fileByte(number, at + i),
+            ),
+          );
       return file;
     });
     const processes = new Map([[0, kernel.createProcess()]]);
@@ -94,7 +99,8 @@ export class EngineSubject implements StepSubject {
   step(op: Op): Result {
     const running = this.#now();
     const process = running.processes.get(op.process);
-    if (process === undefined) throw new Error(`process ${op.process} does not live`);
+    // A fork that was refused leaves steps behind for a process that never was.
+    if (process === undefined) return { ...NO_RESULT, error: ESRCH };
     const result = answer(running, process, op);
     if (result.error === 0) running.writer.forgetReplaced(op);
     return result;
@@ -302,8 +308,8 @@ function policyOf(config: MachineConfig): Partial<Policy> {
     thpOrders,
     useHugeZeroPage: config.thp.get("use_zero_page") === "1",
     faultAroundPages: Math.max(config.faultAroundBytes / PAGE, 1),
-    // The executor opens the files for random access and maps the disk's one so.
-    readaheadPages: 0,
+    readaheadPages: config.readaheadPages,
+    largeFolios: config.largeFolios,
     fileFolioOrder: 0,
   };
 }

@@ -3,6 +3,7 @@
  * counters, VMAs and pages with their flags, as fs/proc/page.c and task_mmu.c
  * derive them.
  */
+import { PG_UPTODATE } from "../src/engine/design/word/axis-flags.js";
 import { T_ANON } from "../src/engine/design/word/axis-types.js";
 import {
   MM_LOCKED_VM,
@@ -76,6 +77,11 @@ function showFile(kernel: Kernel, file: OpenFile): FileState {
     const folio = cache.next(mapping, page, FILE_PAGES);
     if (folio === NONE) break;
     const first = folios.index(folio);
+    // mincore tells of pages that hold what they should.
+    if (!folios.test(folio, PG_UPTODATE)) {
+      page = first + 1;
+      continue;
+    }
     const pages = 2 ** design.orderOf(kernel.base.core.pfnOf(folio));
     const run = cached.at(-1);
     if (run !== undefined && run[0] + run[1] === first) run[1] += pages;
@@ -111,7 +117,6 @@ function showProcess(
     const offset = backing === BACKING_NONE ? 0 : areas.pgoff(vma);
     vmas.push({ page: start, pages: end - start, permissions, backing, offset });
     const isHugetlb = (flags & VM_HUGETLB) !== 0;
-    const before = pages.length;
     showPages(
       kernel,
       process,
@@ -120,7 +125,7 @@ function showProcess(
       isHugetlb,
       pages,
     );
-    if (isHugetlb) hugetlb += pages.length - before;
+    if (isHugetlb) hugetlb += hugetlbPages(process, start, end);
   }
   const tables = w.load32(process.mm, MM_PGTABLES_BYTES) / PAGE;
   const counters = [
@@ -133,6 +138,14 @@ function showProcess(
     tables,
   ];
   return { number, counters, vmas, pages };
+}
+
+/** Pages of the huge pages that a hugetlb area has: whole ones, also beyond what is looked at. */
+function hugetlbPages(process: Process, start: number, end: number): number {
+  let pages = 0;
+  for (let page = start; page < end; page += HUGE_PAGES)
+    if (process.pagemap(page * PAGE).present) pages += HUGE_PAGES;
+  return pages;
 }
 
 /** The arena that a page lies in. */

@@ -13,9 +13,10 @@ import {
   existsSync,
   readFileSync,
   readdirSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
-import { release } from "node:os";
+import { release, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { MachineConfig } from "./subject.js";
 
@@ -26,6 +27,8 @@ const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 const ASLEEP = "4294967295";
 /** The kernel's default, taken where a run that was killed left `ASLEEP` behind. */
 const AWAKE = "10000";
+/** Default of read_ahead_kb in pages, used where the device does not tell. */
+const READAHEAD = 32;
 /** Default of fault_around_bytes, used where debugfs does not tell. */
 const FAULT_AROUND = 65536;
 
@@ -72,6 +75,25 @@ function readText(path: string): string | null {
   }
 }
 
+/**
+ * Readahead of the file system that a folder lies on, in pages (bdi's
+ * read_ahead_kb), and whether that file system makes large folios, which ext4
+ * does from 6.16 on.
+ */
+function readDisk(folder: string): { readaheadPages: number; largeFolios: boolean } {
+  const device = statSync(folder).dev;
+  // As glibc takes st_dev apart.
+  const major = (device >>> 8) & 0xfff;
+  const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
+  const text = readText(`/sys/class/bdi/${major}:${minor}/read_ahead_kb`);
+  const [, v, minorVersion] = /^(\d+)\.(\d+)/.exec(release()) ?? [];
+  const mounts = readText("/proc/self/mountinfo") ?? "";
+  const kind = new RegExp(` ${major}:${minor} .* - (\\S+) `).exec(mounts)?.[1];
+  const recent = Number(v) > 6 || (Number(v) === 6 && Number(minorVersion) >= 16);
+  const largeFolios = kind === "xfs" || (kind === "ext4" && recent);
+  return { readaheadPages: text === null ? READAHEAD : Number(text) / 4, largeFolios };
+}
+
 /** What the kernel at hand is set to. `hugetlbPages`: those reserved for the run. */
 export function readConfig(hugetlbPages: number): MachineConfig {
   const thp = new Map<string, string>();
@@ -92,6 +114,7 @@ export function readConfig(hugetlbPages: number): MachineConfig {
     release: release(),
     hugetlbPages,
     faultAroundBytes: around === null ? FAULT_AROUND : Number(around),
+    ...readDisk(tmpdir()),
     thp,
     memoryPages: kib("MemTotal") / 4,
     swapBytes: kib("SwapTotal") * 1024,

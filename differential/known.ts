@@ -3,7 +3,7 @@
  * docs/fidelity.md.
  */
 import type { Difference } from "./compare.js";
-import type { Program } from "./program.js";
+import type { Op, OpName, Program } from "./program.js";
 
 export interface KnownDifference {
   /** As docs/fidelity.md calls it. */
@@ -17,6 +17,14 @@ export interface KnownDifference {
 }
 
 const MADV_COLLAPSE = 25;
+const MAP_HUGETLB = 0x40000;
+const PROT_GROWSDOWN = 0x1000000;
+/** More bytes than the arenas lie apart: behind them the executor's own memory begins. */
+const FAR = 2 ** 41;
+/** Operations that take pages away from a process. */
+const UNMAPPING: ReadonlySet<OpName> = new Set(["exit", "munmap", "mmap", "mremap"]);
+/** Operations that may need a page of the hugetlb pool. */
+const FAULTING: ReadonlySet<OpName> = new Set(["read", "check", "write", "pin", "madvise", "fork"]);
 
 /** Facts that are not compared unless `--ignore` says otherwise, and why the engine does otherwise. */
 export const NOT_COMPARED: readonly { readonly fact: string; readonly reason: string }[] = [
@@ -44,7 +52,48 @@ export const KNOWN: readonly KnownDifference[] = [
     fidelity: "Differences from the live kernel",
     matches: ({ op }) => op?.op === "madvise" && op.advice === MADV_COLLAPSE,
   },
+  {
+    name: "activation of pages in batches",
+    reason:
+      "a page that becomes active waits in its CPU's batch of 31; used once more before the batch is drained, 6.18 activates it again instead of marking it",
+    fidelity: "Differences from the live kernel",
+    matches: ({ op, what, lines }) =>
+      op !== null &&
+      UNMAPPING.has(op.op) &&
+      what === `page: referenced after ${op.op}` &&
+      lines.filter((line) => /\bfile\b.*\bactive\b/.test(line)).length === 2,
+  },
+  {
+    name: "PROT_GROWSDOWN up to the executor's memory",
+    reason:
+      "a range of terabytes reaches what the executor has mapped for itself; the engine's process has nothing there",
+    fidelity: "Differences from the live kernel",
+    matches: ({ op, what }) =>
+      op?.op === "mprotect" &&
+      (op.prot & PROT_GROWSDOWN) !== 0 &&
+      op.length >= FAR &&
+      what === "result of mprotect: EINVAL or ENOMEM",
+  },
+  {
+    name: "promises of pinned huge pages",
+    reason:
+      "where a pinned page of a private hugetlb mapping is unmapped, 6.18 takes its promise back twice until the pin is released",
+    fidelity: "Differences from the live kernel",
+    matches: ({ op, what, step }, program) =>
+      op !== null &&
+      FAULTING.has(op.op) &&
+      /: ok or (SIGBUS|ENOMEM|EFAULT)$/.test(what) &&
+      unmapsPinnedHugePages(program.steps.slice(0, step)),
+  },
 ];
+
+/** Whether hugetlb memory is mapped, then something pinned, then something unmapped. */
+function unmapsPinnedHugePages(steps: readonly Op[]): boolean {
+  const mapped = steps.findIndex((op) => op.op === "mmap" && (op.flags & MAP_HUGETLB) !== 0);
+  const pinned = steps.findIndex((op, at) => at > mapped && op.op === "pin");
+  if (mapped < 0 || pinned < 0) return false;
+  return steps.slice(pinned + 1).some((op) => UNMAPPING.has(op.op));
+}
 
 /** The accepted difference that this is, or null. */
 export function knownAs(difference: Difference, program: Program): KnownDifference | null {

@@ -13,6 +13,10 @@ export interface MachineConfig {
   readonly hugetlbPages: number;
   /** Bytes that a read fault on a file maps around itself, aligned. */
   readonly faultAroundBytes: number;
+  /** Readahead of the disk that the test file lies on, pages. */
+  readonly readaheadPages: number;
+  /** Whether its file system makes folios of several pages. */
+  readonly largeFolios: boolean;
   /** /sys/kernel/mm/transparent_hugepage: files by name, the chosen word of each. */
   readonly thp: ReadonlyMap<string, string>;
   /** Page frames of the machine's memory. */

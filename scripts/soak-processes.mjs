@@ -1,131 +1,47 @@
 /**
  * The soak run of processes: random programs on kernels of several sizes, in each
  * design, beside the naive reference; every rule of the sanitizer again and again;
- * everything ended at the end, nothing left.
+ * everything ended at the end, nothing left. Beside each walk runs a life of
+ * scattered memory, an eighth as long.
  *
  * Programs are of a few thousand steps each, on a kernel of their own: a machine
  * that has lived long differs less from another one than two young ones do.
  */
+import { designProduct } from "../dist/engine/design/axes.js";
+import { coveringArray } from "../dist/engine/design/covering.js";
 import { parseDesign } from "../dist/engine/design/presets.js";
-import { Kernel } from "../dist/engine/process/kernel.js";
-import { numbers } from "../dist/engine/sanitizer/process/program.js";
-import { watchKernel } from "../dist/engine/sanitizer/process/sanitizer.js";
-import { ProcessWalk } from "../dist/engine/sanitizer/process/walk.js";
+import { runDesign } from "../dist/engine/sanitizer/process/design-run.js";
 
-/** Every word, map-count policy, home of page bits, and descriptors separated in part and wholly. */
-export const PROCESS_DESIGNS = [
-  "today",
-  "today+separated=page-table",
-  "today+separated=all",
-  "today+mapcount=per-folio",
-  "page32",
-  "page32+mapcount=per-folio",
-  "memdesc16",
-  "memdesc16+page-bits=type",
-  "memdesc8",
-  "memdesc8+page-bits=descriptor",
-  "slot64",
-];
+/** Designs in which every two values of two axes that go together do. */
+export const pairwiseDesigns = () => coveringArray(designProduct().legal).map((c) => c.design.name);
 
-const SHAPES = [
-  {
-    name: "128 MiB, two nodes, large folios, swap, hugetlb",
-    request: {
-      memory: "128MiB",
-      nodes: 2,
-      cpus: 2,
-      swap: "16MiB",
-      policy: {
-        thp: "always",
-        thpOrders: { 2: "always", 4: "madvise", 9: "inherit" },
-        fileFolioOrder: 2,
-      },
-    },
-    hugePages: 6,
-    limit: 0,
-    mayFail: false,
-  },
-  {
-    name: "8 MiB of which 1 MiB is left, swap of 1 MiB",
-    request: {
-      memory: "8MiB",
-      cpus: 2,
-      swap: "1MiB",
-      policy: {
-        thp: "always",
-        thpOrders: { 2: "always", 4: "always", 9: "inherit" },
-        fileFolioOrder: 1,
-      },
-    },
-    hugePages: 0,
-    limit: 0,
-    mayFail: true,
-    leave: 256,
-  },
-  {
-    name: "64 MiB, single pages, no swap",
-    request: { memory: "64MiB", policy: { thp: "never" } },
-    hugePages: 2,
-    limit: 0,
-    mayFail: false,
-  },
-  {
-    name: "64 MiB, a cgroup of 120 pages that pays for descriptors",
-    request: {
-      memory: "64MiB",
-      swap: "1MiB",
-      chargeDescriptors: true,
-      policy: { thpOrders: { 3: "always", 9: "inherit" } },
-    },
-    hugePages: 0,
-    limit: 120,
-    mayFail: true,
-  },
-];
-
-/** Steps of one program. */
+/** Steps of one walk. */
 const PROGRAM = 4000;
-
-/** One program from its seed: what was found, as lines. */
-function program(shape, design, seed, steps, every, count) {
-  const kernel = Kernel.boot(shape.request, parseDesign(design));
-  if (shape.hugePages > 0) kernel.setHugePages(shape.hugePages);
-  watchKernel(kernel);
-  const leave = shape.leave === undefined ? {} : { leave: shape.leave };
-  const memcg = shape.limit > 0 ? kernel.createMemcg(shape.limit) : 0;
-  const walk = new ProcessWalk(kernel, { mayFail: shape.mayFail, ...leave }, memcg);
-  const next = numbers(seed);
-  try {
-    for (let i = 1; i <= steps; i++) {
-      walk.step(next.next().value);
-      if (i % every !== 0) continue;
-      const found = walk.check();
-      if (found.length > 0) return found.map((v) => v.message);
-    }
-    return [...walk.check(), ...walk.finish()].map((v) => v.message);
-  } catch (error) {
-    return [`step ${walk.steps}: ${error.message}`];
-  } finally {
-    count.steps += walk.steps;
-    count.refusals += walk.failures;
-  }
-}
+/** Steps of the life of scattered memory beside it, of each so many. */
+const SCATTERED = 8;
 
 /** Runs one design; how many programs broke a rule. `stopped` says when to end early. */
-export async function soakProcesses(design, { ops, seed, every }, stopped, progress) {
-  const count = { steps: 0, refusals: 0 };
+export async function soakProcesses(name, { ops, seed, every }, stopped, progress) {
+  const design = parseDesign(name);
   const started = performance.now();
-  let broken = 0;
-  for (let i = 0; count.steps < ops && !stopped(); i++) {
-    const shape = SHAPES[i % SHAPES.length];
-    const steps = Math.min(PROGRAM, ops - count.steps);
-    const found = program(shape, design, seed + i, steps, every, count);
-    progress(`${design}: ${count.steps} of ${ops} steps, ${count.refusals} refusals`);
-    if (found.length > 0) {
+  let [done, refusals, broken] = [0, 0, 0];
+  for (let i = 0; done < ops && !stopped(); i++) {
+    const steps = Math.min(
+      PROGRAM,
+      Math.max(1, Math.ceil(((ops - done) * SCATTERED) / (SCATTERED + 1))),
+    );
+    const scatteredSteps = Math.ceil(steps / SCATTERED);
+    const run = runDesign({ design, seed: seed + i, steps, scatteredSteps, every });
+    done += run.steps;
+    refusals += run.refusals;
+    progress(`${name}: ${done} of ${ops} steps, ${refusals} refusals`);
+    if (run.violations.length > 0) {
       broken++;
       progress("");
-      console.log(`  ${design}, ${shape.name}, seed ${seed + i}:`);
-      for (const line of found.slice(0, 4)) console.log(`    ${line}`);
+      console.log(`  ${name}:`);
+      for (const line of run.violations) console.log(`    ${line}`);
+      // A run that ends at its first steps again and again would never come to its end.
+      if (run.steps === 0) break;
     }
     // Lets Ctrl-C be heard between programs.
     await new Promise((resolve) => {
@@ -135,7 +51,7 @@ export async function soakProcesses(design, { ops, seed, every }, stopped, progr
   progress("");
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(
-    `${design}: ${count.steps} steps of processes, seed ${seed}, ${seconds} s, ${count.refusals} refusals, ${broken} programs with violations${stopped() ? ", interrupted" : ""}`,
+    `${name}: ${done} steps of processes, seed ${seed}, ${seconds} s, ${refusals} refusals, ${broken} programs with violations${stopped() ? ", interrupted" : ""}`,
   );
   return broken;
 }

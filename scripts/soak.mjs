@@ -6,7 +6,9 @@
  *   node scripts/soak.mjs [--ops N] [--seed N] [--designs a,b] [--every N] [--processes]
  *
  * With --processes the operations are those of processes on kernels, beside a
- * naive reference (soak-processes.mjs).
+ * naive reference (soak-processes.mjs), so many in each design; unless --designs
+ * says otherwise the designs are those in which every two choices of two axes that
+ * go together do (src/engine/design/covering.ts).
  *
  * Runs the built package (npm run build first). The same seed repeats the same
  * run. Exit 0: no rule was broken; 1: one was; 2: it could not run.
@@ -16,10 +18,10 @@ import { Machine } from "../dist/engine/machine.js";
 import { DEFAULT_DESIGNS, parseDesign } from "../dist/engine/design/presets.js";
 import { inspectMachine } from "../dist/engine/sanitizer/sanitizer.js";
 import { Walk } from "../dist/engine/sanitizer/walk.js";
-import { PROCESS_DESIGNS, soakProcesses } from "./soak-processes.mjs";
+import { pairwiseDesigns, soakProcesses } from "./soak-processes.mjs";
 
 const DEFAULTS = { ops: 10_000_000, seed: 20_251_121, every: 250_000 };
-const PROCESS_DEFAULTS = { ops: 1_000_000, seed: 20_251_121, every: 200 };
+const PROCESS_DEFAULTS = { ops: 100_000, seed: 20_251_121, every: 200 };
 const ALL = [
   ...DEFAULT_DESIGNS,
   "today+separated=all",
@@ -51,7 +53,7 @@ function options() {
         fail(`--${name} ${values[name]}: a whole number from 1 on is expected`);
       return n;
     };
-    const designs = values.designs?.split(",") ?? (processes ? PROCESS_DESIGNS : ALL);
+    const designs = values.designs?.split(",") ?? (processes ? pairwiseDesigns() : ALL);
     for (const d of designs) parseDesign(d);
     return { ops: count("ops"), seed: count("seed"), every: count("every"), designs, processes };
   } catch (error) {

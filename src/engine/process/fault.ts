@@ -105,6 +105,8 @@ export class Faults {
         return this.files.beyond(vma, write);
       table = tables.ensurePte(mm, vpn);
       if (table === NONE) return FAULT_OOM;
+      // For a file it matters that there was none (filemap_map_pages).
+      if (vmas.file(vma) !== NONE) return this.files.missing(vma, mm, table, vpn, write, true);
     }
     return this.#pte(vma, mm, table, vpn, write, unshare, flags);
   }
@@ -164,7 +166,7 @@ export class Faults {
     const order = this.#order;
     const pages = 1 << order;
     const first = vpn & -pages;
-    const folio = core.design.descriptorOf(pfn);
+    const { folio } = core.machine;
     folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
     const desc = tables.lock(table);
     if (!this.#empty(table, first, pages)) {

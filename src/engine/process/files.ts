@@ -1,17 +1,17 @@
 /**
- * Files: inodes with their page cache, reading, writing, truncation, writeback.
+ * Files: inodes with their page cache, reading, writing, writeback.
  *
  * Two kinds: files of a disk, whose pages are read from and written back to a
  * store, and files of memory (tmpfs, shared anonymous memory), whose pages are
  * all there is of them. The store stands for the disk and is no part of the
  * machine's memory.
  *
- * Source: mm/filemap.c, mm/shmem.c, mm/truncate.c of 6.18. Simplified: reading
- * and writing a disk is one step, no file system metadata, no dirty throttling.
+ * Source: mm/filemap.c, mm/shmem.c of 6.18, and fs/ext4/inode.c as the disk's
+ * file system. Simplified: reading and writing a disk is one step, no file system
+ * metadata, no dirty throttling.
  */
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import {
-  ADDRESS_SPACE_I_MMAP,
   FILE_F_INODE,
   FILE_F_REF,
   INODE_HOST,
@@ -20,12 +20,17 @@ import {
   INODE_I_KIND,
   INODE_I_PRIVATE,
   INODE_I_SIZE,
-  VMA_SHARED_NEXT,
 } from "../layout/generated/offsets.js";
-import { PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE, PG_WRITEBACK } from "../design/word/axis-flags.js";
+import {
+  PG_DIRTY,
+  PG_RECLAIM,
+  PG_SWAPBACKED,
+  PG_UPTODATE,
+  PG_WRITEBACK,
+} from "../design/word/axis-flags.js";
 import { T_FILE } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
-import { ENOMEM, PMD_PAGES } from "./constants.js";
+import { ENOMEM, PMD_ORDER } from "./constants.js";
 import { S_INODES } from "./core.js";
 import { O_FILE, O_INODE } from "./objects.js";
 
@@ -48,8 +53,13 @@ export class Files {
   readonly #disk = new Map<number, Map<number, Uint8Array>>();
   /** Takes back promises of the hugetlb pool. Set by that layer. */
   releasePromises: (pages: number) => void = () => {};
-  /** Splits a locked folio that truncation cuts; false where it cannot. Set by the split layer. */
-  splitFolio: (folio: Ref) => boolean = () => false;
+  /** ftruncate; fallocate(PUNCH_HOLE); what both share. Set by the layer of truncation. */
+  truncate: (inode: Ref, size: number) => void = () => {};
+  punchHole: (inode: Ref, offset: number, length: number) => void = () => {};
+  zeroPartialBlocks: (inode: Ref, from: number, to: number) => void = () => {};
+  dropAll: (inode: Ref) => void = () => {};
+  /** Somebody who wants so many pages came to a marked one. Set by readahead. */
+  onMark: (mapping: Ref, folio: Ref, index: number, wanted: number, memcg: Ref) => void = () => {};
 
   constructor(base: Base) {
     this.base = base;
@@ -65,7 +75,7 @@ export class Files {
     w.store32(inode, INODE_I_COUNT, 1);
     w.store32(inode, INODE_I_INO, w.add32(core.state, S_INODES, 1));
     core.setPointer(inode, INODE_HOST, inode);
-    this.#setSize(inode, size);
+    this.setSize(inode, size);
     return inode;
   }
 
@@ -87,7 +97,7 @@ export class Files {
 
   #evict(inode: Ref): void {
     if (this.kind(inode) === KIND_HUGETLB) this.releasePromises(this.promised(inode));
-    this.#dropPages(inode, 0);
+    this.dropAll(inode);
     this.#disk.delete(this.#number(inode));
     this.base.core.freeObject(O_INODE, inode);
   }
@@ -123,7 +133,7 @@ export class Files {
     return this.base.w.hi * 2 ** 32 + (lo >>> 0);
   }
 
-  #setSize(inode: Ref, size: number): void {
+  setSize(inode: Ref, size: number): void {
     this.base.w.store64(inode, INODE_I_SIZE, size | 0, Math.floor(size / 2 ** 32));
   }
 
@@ -139,36 +149,17 @@ export class Files {
   getFolio(mapping: Ref, index: number, memcg: Ref): Ref | number {
     const { cache, folios } = this.base;
     const there = cache.lookup(mapping, index);
-    if (there !== NONE) {
-      folios.get(there);
-      return there;
-    }
-    return this.#readFolio(mapping, index, memcg);
+    if (there === NONE) return this.#readFolio(mapping, index, memcg);
+    folios.get(there);
+    if (!folios.test(there, PG_UPTODATE)) this.#fill(mapping, there);
+    return there;
   }
 
   #readFolio(mapping: Ref, index: number, memcg: Ref): Ref | number {
-    const { cache, folios, core, policy } = this.base;
-    const inode = this.inodeOf(mapping);
-    const tmpfs = this.kind(inode) !== KIND_DISK;
-    let order = policy.fileFolioOrder;
+    let order = this.base.policy.fileFolioOrder;
     while (order > 0 && !this.#fits(mapping, index, order)) order--;
-    let pfn = folios.alloc(order, T_FILE, memcg);
-    if (pfn < 0 && order > 0) pfn = folios.alloc((order = 0), T_FILE, memcg);
-    if (pfn < 0) return pfn;
-    const first = index & (-1 << order);
-    const folio = core.design.descriptorOf(pfn);
-    folios.tryLock(folio);
-    if (tmpfs) folios.set(folio, PG_SWAPBACKED);
-    if (cache.add(mapping, first, folio, order) !== 0) {
-      folios.unlock(folio);
-      folios.put(folio);
-      return ENOMEM;
-    }
-    if (!tmpfs) this.#fill(inode, first, pfn, order);
-    folios.set(folio, PG_UPTODATE);
-    folios.lruAdd(folio, order);
-    folios.unlock(folio);
-    return folio;
+    const folio = this.readIn(mapping, index & (-1 << order), order, memcg);
+    return folio < 0 && order > 0 ? this.readIn(mapping, index, 0, memcg) : folio;
   }
 
   /** Whether a folio of that order over `index` would hold pages of the file only, none of them cached. */
@@ -179,29 +170,55 @@ export class Files {
     return this.base.cache.next(mapping, first, end) === NONE;
   }
 
-  #fill(inode: Ref, first: number, pfn: number, order: number): void {
-    const pages = this.#disk.get(this.#number(inode));
-    if (pages === undefined) return;
-    for (let i = 0; i < 1 << order; i++) {
-      const page = pages.get(first + i);
-      if (page !== undefined) this.base.core.content.write(pfn + i, 0, page);
-    }
+  /** A folio of pages that are not cached, read, with a reference; ENOMEM. */
+  readIn(mapping: Ref, first: number, order: number, memcg: Ref): Ref | number {
+    const folio = this.newFolio(mapping, first, order, memcg);
+    if (folio >= 0) this.#fill(mapping, folio as Ref);
+    return folio;
   }
 
-  /** Readahead: pages around one that is missing come into the cache. */
-  readAround(mapping: Ref, index: number, memcg: Ref, huge: boolean): void {
-    const inode = this.inodeOf(mapping);
-    if (this.kind(inode) !== KIND_DISK) return;
-    // VM_HUGEPAGE reads a whole huge page's worth, whatever readahead is set to.
-    const window = huge ? PMD_PAGES : this.base.policy.readaheadPages;
-    const start = huge ? index & -PMD_PAGES : Math.max(0, index - (window >> 1));
-    const end = Math.min(this.pages(inode), start + window);
-    for (let i = start; i < end; i++) {
-      if (this.base.cache.lookup(mapping, i) !== NONE) continue;
-      const got = this.#readFolio(mapping, i, memcg);
-      if (got < 0) return;
-      this.base.folios.put(got as Ref);
+  /** __filemap_get_folio with FGP_CREAT: a folio in the cache that holds nothing yet, with a reference; ENOMEM. */
+  newFolio(mapping: Ref, first: number, order: number, memcg: Ref): Ref | number {
+    const { cache, folios, core } = this.base;
+    const pfn = folios.alloc(order, T_FILE, memcg);
+    if (pfn < 0) return pfn;
+    const folio = core.design.descriptorOf(pfn);
+    if (this.kind(this.inodeOf(mapping)) !== KIND_DISK) folios.set(folio, PG_SWAPBACKED);
+    folios.tryLock(folio);
+    const error = cache.add(mapping, first, folio, order);
+    if (error === 0) folios.lruAdd(folio, order);
+    folios.unlock(folio);
+    if (error === 0) return folio;
+    folios.put(folio);
+    return ENOMEM;
+  }
+
+  /** read_folio: what the disk has, zeroes where it has nothing. */
+  #fill(mapping: Ref, folio: Ref): void {
+    const { folios, core } = this.base;
+    folios.lock(folio);
+    const pfn = core.pfnOf(folio);
+    const first = folios.index(folio);
+    const pages = this.#disk.get(this.#number(this.inodeOf(mapping)));
+    const count = pages === undefined ? 0 : 1 << core.design.orderOf(pfn);
+    for (let i = 0; i < count; i++) {
+      const page = pages?.get(first + i);
+      if (page !== undefined) core.content.write(pfn + i, 0, page);
     }
+    folios.set(folio, PG_UPTODATE);
+    folios.unlock(folio);
+  }
+
+  /** What the disk holds of a page; undefined for a hole. */
+  stored(inode: Ref, index: number): Uint8Array | undefined {
+    return this.#disk.get(this.#number(inode))?.get(index);
+  }
+
+  /** The disk's pages from `first` to before `end` become holes. */
+  forget(inode: Ref, first: number, end: number): void {
+    const pages = this.#disk.get(this.#number(inode));
+    for (const index of pages?.keys() ?? [])
+      if (index >= first && index < end) pages?.delete(index);
   }
 
   /** pread: what is past the end is not read. */
@@ -221,6 +238,11 @@ export class Files {
       }
       const folio = this.getFolio(mapping, index, memcg);
       if (folio < 0) return folio;
+      // Bit 16 is readahead here (filemap_readahead).
+      if (this.kind(inode) === KIND_DISK && this.base.folios.test(folio as Ref, PG_RECLAIM)) {
+        const wanted = Math.ceil((offset + length) / PAGE_SIZE) - index;
+        this.onMark(mapping, folio as Ref, index, wanted, memcg);
+      }
       const pfn = this.frameIn(folio as Ref, index);
       this.base.core.content.read(pfn, from, out.subarray(at - offset, at - offset + n));
       if (this.#marks(inode, at, from)) this.base.folios.markAccessed(folio as Ref);
@@ -254,33 +276,67 @@ export class Files {
 
   /** pwrite: the file grows where needed. 0, or an errno with a part written. */
   write(inode: Ref, offset: number, bytes: Uint8Array, memcg: Ref): number {
-    const { folios, core, cache } = this.base;
+    const { folios } = this.base;
+    const disk = this.kind(inode) === KIND_DISK;
     const end = offset + bytes.length;
-    const old = this.size(inode);
-    const tail = Math.min(offset, Math.ceil(old / PAGE_SIZE) * PAGE_SIZE);
-    if (offset > old && this.kind(inode) === KIND_DISK) this.#zero(inode, old, tail);
     for (let at = offset; at < end;) {
-      const index = Math.floor(at / PAGE_SIZE);
-      const from = at % PAGE_SIZE;
-      const n = Math.min(PAGE_SIZE - from, end - at);
       const was = this.size(inode);
-      if (was < at + n) this.#setSize(inode, at + n);
-      const fresh = cache.lookup(this.mappingOf(inode), index) === NONE;
-      const folio = this.getFolio(this.mappingOf(inode), index, memcg);
+      const page = Math.min(end, at - (at % PAGE_SIZE) + PAGE_SIZE);
+      if (was < page) this.setSize(inode, page);
+      const folio = this.#folioToWrite(inode, at, end - at, memcg);
       if (folio < 0) {
-        this.#setSize(inode, was);
+        this.setSize(inode, was);
         return folio;
       }
-      const pfn = this.frameIn(folio as Ref, index);
-      core.content.write(pfn, from, bytes.subarray(at - offset, at - offset + n));
-      core.watch?.wrote(pfn);
-      // A disk's page that starts with a part of it is looked at first (seen on 6.18 with ext4).
-      if (this.kind(inode) !== KIND_DISK || (fresh && from > 0)) folios.markAccessed(folio as Ref);
-      folios.markDirty(folio as Ref);
+      const to = Math.min(end, this.#endOf(folio as Ref) * PAGE_SIZE);
+      if (was < to) this.setSize(inode, to);
+      this.#put(folio as Ref, at, bytes.subarray(at - offset, to - offset));
+      // mark_buffer_dirty: unlike folio_mark_dirty it leaves the mark of reclaim alone.
+      if (disk) folios.set(folio as Ref, PG_DIRTY);
+      else {
+        folios.markAccessed(folio as Ref);
+        folios.markDirty(folio as Ref);
+      }
       folios.put(folio as Ref);
-      at += n;
+      // What lies between the old end and the write (ext4_da_do_write_end).
+      if (disk && at > was) this.zeroPartialBlocks(inode, was, at);
+      at = to;
     }
     return 0;
+  }
+
+  /** write_begin_get_folio: a fresh one is as large as what is still to be written, where the file system has large ones. */
+  #folioToWrite(inode: Ref, at: number, length: number, memcg: Ref): Ref | number {
+    const { cache, policy } = this.base;
+    const mapping = this.mappingOf(inode);
+    const index = Math.floor(at / PAGE_SIZE);
+    const large = policy.largeFolios && this.kind(inode) === KIND_DISK && length >= 2 * PAGE_SIZE;
+    if (!large || cache.lookup(mapping, index) !== NONE)
+      return this.getFolio(mapping, index, memcg);
+    let order = Math.min(PMD_ORDER, 31 - Math.clz32(length / PAGE_SIZE));
+    if (index % (1 << order) !== 0) order = 31 - Math.clz32(index & -index);
+    while (order > 0 && cache.next(mapping, index, index + (1 << order)) !== NONE) order--;
+    const folio = this.readIn(mapping, index, order, memcg);
+    return folio < 0 && order > 0 ? this.readIn(mapping, index, 0, memcg) : folio;
+  }
+
+  /** Page behind the last one of a folio. */
+  #endOf(folio: Ref): number {
+    const { core, folios } = this.base;
+    return folios.index(folio) + (1 << core.design.orderOf(core.pfnOf(folio)));
+  }
+
+  /** Bytes from byte `at` of the file on, within one folio. */
+  #put(folio: Ref, at: number, bytes: Uint8Array): void {
+    const { core } = this.base;
+    for (let done = 0; done < bytes.length;) {
+      const from = (at + done) % PAGE_SIZE;
+      const n = Math.min(PAGE_SIZE - from, bytes.length - done);
+      const pfn = this.frameIn(folio, Math.floor((at + done) / PAGE_SIZE));
+      core.content.write(pfn, from, bytes.subarray(done, done + n));
+      core.watch?.wrote(pfn);
+      done += n;
+    }
   }
 
   /** Frame of page `index` in its folio. */
@@ -319,118 +375,6 @@ export class Files {
     }
     folios.clear(folio, PG_WRITEBACK);
     folios.unlock(folio);
-  }
-
-  /** ftruncate: what is beyond goes from every process and from the cache. */
-  truncate(inode: Ref, size: number): void {
-    const old = this.size(inode);
-    // What the old end left of its page must read as zeroes once it is inside.
-    const rest = Math.min(size, Math.ceil(old / PAGE_SIZE) * PAGE_SIZE);
-    if (size > old && this.kind(inode) === KIND_DISK) this.#zero(inode, old, rest);
-    this.#setSize(inode, size);
-    if (size >= old) return;
-    const mapping = this.mappingOf(inode);
-    const first = Math.ceil(size / PAGE_SIZE);
-    this.unmap(mapping, first, 2 ** 31 - 1, false);
-    if (size % PAGE_SIZE !== 0) this.#zero(inode, size, first * PAGE_SIZE);
-    this.#dropPages(inode, first);
-    // Faults that raced with it have mapped pages again that are gone now.
-    this.unmap(mapping, first, 2 ** 31 - 1, false);
-  }
-
-  /** fallocate(PUNCH_HOLE): whole pages go, the ends are zeroed. */
-  punchHole(inode: Ref, offset: number, length: number): void {
-    if (this.kind(inode) === KIND_DISK && offset >= this.size(inode)) return;
-    // A hole that goes on behind the end of a disk's file takes its last page whole.
-    const size = this.size(inode);
-    const past = this.kind(inode) === KIND_DISK && offset + length > size;
-    const to = past ? Infinity : offset + length;
-    const end = Math.min(to, this.pages(inode) * PAGE_SIZE);
-    const first = Math.ceil(offset / PAGE_SIZE);
-    const last = Math.floor(end / PAGE_SIZE);
-    const mapping = this.mappingOf(inode);
-    this.#zero(inode, offset, Math.min(end, first * PAGE_SIZE));
-    if (last >= first) this.#zero(inode, last * PAGE_SIZE, end);
-    if (first >= last) return;
-    this.unmap(mapping, first, last, true);
-    this.#dropRange(inode, first, last);
-  }
-
-  /** unmap_mapping_pages: from every VMA that maps the file; private copies too unless they are kept. */
-  unmap(mapping: Ref, first: number, end: number, keepAnon: boolean): void {
-    const { core, vmas, zap, counts } = this.base;
-    for (
-      let vma = core.pointer(mapping, ADDRESS_SPACE_I_MMAP);
-      vma !== NONE;
-      vma = core.pointer(vma, VMA_SHARED_NEXT)
-    ) {
-      const start = vmas.tree.start(vma);
-      const pgoff = vmas.pgoff(vma);
-      const from = Math.max(start, start + first - pgoff);
-      const to = Math.min(vmas.tree.end(vma), start + end - pgoff);
-      if (from < to) zap.range(vma, vmas.mm(vma), counts.mmId(vma), from, to, keepAnon);
-    }
-  }
-
-  /**
-   * Bytes of one page read as zeroes from now on: what is left of a page that a
-   * hole or the new end cuts. A disk's page is read for it.
-   */
-  #zero(inode: Ref, from: number, to: number): void {
-    if (from >= to) return;
-    const { core, cache, folios } = this.base;
-    const index = Math.floor(from / PAGE_SIZE);
-    const mapping = this.mappingOf(inode);
-    const disk = this.kind(inode) === KIND_DISK;
-    const stored = this.#disk.get(this.#number(inode))?.get(index);
-    const cached = cache.lookup(mapping, index);
-    // What is a hole on the disk, and was not written since, is zeroes already.
-    if (disk && stored === undefined && (cached === NONE || !folios.test(cached, PG_DIRTY))) return;
-    const got = cached !== NONE || stored !== undefined;
-    const folio = got ? this.getFolio(mapping, index, NONE) : 0;
-    if (folio > 0) {
-      const pfn = this.frameIn(folio as Ref, index);
-      core.content.write(pfn, from % PAGE_SIZE, new Uint8Array(to - from));
-      core.watch?.wrote(pfn);
-      if (disk) folios.markAccessed(folio as Ref);
-      folios.markDirty(folio as Ref);
-      folios.put(folio as Ref);
-    } else stored?.fill(0, from % PAGE_SIZE, (from % PAGE_SIZE) + to - from);
-  }
-
-  #dropPages(inode: Ref, first: number): void {
-    this.#dropRange(inode, first, 2 ** 31 - 1);
-    const pages = this.#disk.get(this.#number(inode));
-    for (const index of pages?.keys() ?? []) if (index >= first) pages?.delete(index);
-  }
-
-  /** truncate_inode_pages_range */
-  #dropRange(inode: Ref, first: number, end: number): void {
-    const { cache, folios, core } = this.base;
-    const mapping = this.mappingOf(inode);
-    for (let index = first; index < end;) {
-      const folio = cache.next(mapping, index, end);
-      if (folio === NONE) break;
-      const order = core.design.orderOf(core.pfnOf(folio));
-      const at = folios.index(folio);
-      if (at < first || at + (1 << order) > end) {
-        // Cut in the middle: split it and go on with the parts, or zero what goes.
-        const head = core.pfnOf(folio);
-        folios.get(folio);
-        folios.lock(folio);
-        const split = this.splitFolio(folio);
-        const now = core.design.descriptorOf(head);
-        folios.unlock(now);
-        folios.put(now);
-        if (split) continue;
-        for (let i = Math.max(at, first); i < Math.min(at + (1 << order), end); i++)
-          core.content.clear(this.frameIn(folio, i));
-      } else this.remove(mapping, folio, order);
-      index = at + (1 << order);
-    }
-    const pages = this.#disk.get(this.#number(inode));
-    for (const index of pages?.keys() ?? [])
-      if (index >= first && index < end) pages?.delete(index);
   }
 
   /** filemap_remove_folio: out of the cache; it lives on while somebody holds it. */

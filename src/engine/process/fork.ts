@@ -211,7 +211,9 @@ export class Forks {
 
   #copyTable(child: Ref, copy: Ref, vma: Ref, from: Ref, start: number, end: number): boolean {
     const { w, tables, vmas, counts } = this.base;
-    let table = NONE;
+    // Also where nothing of the VMA is in it (copy_pte_range).
+    const table = tables.ensurePte(child, start);
+    if (table === NONE) return false;
     const shared = (vmas.flags(vma) & VM_SHARED) !== 0;
     const mmId = counts.mmId(copy);
     const mayPin = this.#pinned(vma);
@@ -221,14 +223,6 @@ export class Forks {
       const lo = w.load64(from, off);
       const hi = w.hi;
       if ((lo | hi) === 0) continue;
-      if (table === NONE) {
-        tables.unlock(source);
-        table = tables.ensurePte(child, vpn);
-        if (table === NONE) return false;
-        tables.lock(from);
-        vpn--;
-        continue;
-      }
       if ((lo & PTE_THERE) === 0) this.#copyAbsent(child, from, table, off, lo, hi);
       else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
         // A pinned page is to be copied: the page for it comes while nothing is locked.

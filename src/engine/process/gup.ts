@@ -296,6 +296,8 @@ export class Gup {
     const zero = core.isZeroPage(pfn) || (huge && core.isHugeZero(pfn - (vpn & 511)));
     if ((lo & PTE_SPECIAL) !== 0 && !zero) {
       if (special === null) return EFAULT;
+      // Populated only: it is there, and nobody holds it.
+      if ((flags & (FOLL_GET | FOLL_PIN)) === 0) return pfn;
       const holder = special.getFromVma(vma, vpn, pfn, 1);
       if (holder < 0) return holder;
       this.#holder = holder as Ref;

@@ -168,6 +168,7 @@ export class Hugetlb {
     if (folio !== NONE) folios.get(folio);
     else {
       const inode = this.files.inodeOf(mapping);
+      if (index >= this.files.pages(inode)) return FAULT_SIGBUS;
       // A forked copy of a private mapping has no promises of its own.
       const promised =
         (shared || vmas.privateData(vma) === inode) && this.files.promised(inode) > 0;

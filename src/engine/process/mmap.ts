@@ -1,21 +1,19 @@
 /**
- * mmap, munmap, mprotect: VMAs made, cut and changed, with the kernel's order of
- * checks.
+ * mmap and munmap: VMAs made and cut, with the kernel's order of checks.
  *
- * Source: mm/mmap.c, mm/vma.c, mm/mprotect.c of 6.18 (do_mmap, do_vmi_munmap,
- * mprotect_fixup, change_pte_range). Simplified: no rlimits, no overcommit
- * accounting; an address that the caller leaves open is found top-down below a
- * fixed mmap_base, without randomisation.
+ * Source: mm/mmap.c, mm/vma.c of 6.18 (do_mmap, do_vmi_munmap). Simplified: no
+ * rlimits, no overcommit accounting; an address that the caller leaves open is
+ * found top-down below a fixed mmap_base, without randomisation.
  */
 import type { Ref } from "../../units.js";
 import { MM_MMAP_BASE, MM_MMAP_LOCK, MM_TOTAL_VM } from "../layout/generated/offsets.js";
 import type { Base } from "./base.js";
 import {
-  EACCES,
   EBADF,
   EEXIST,
   EINVAL,
   ENOMEM,
+  EOPNOTSUPP,
   EOVERFLOW,
   EPERM,
   MAP_ANONYMOUS,
@@ -39,40 +37,21 @@ import {
   VM_MAYSHARE,
   VM_MAYWRITE,
   VM_NORESERVE,
-  VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
 } from "./constants.js";
-import {
-  PMD_HUGE,
-  pteLow,
-  ptePfn,
-  PTE_ACCESSED,
-  PTE_DIRTY,
-  PTE_NX_HI,
-  PTE_PRESENT,
-  PTE_PROTNONE,
-  PTE_SPECIAL,
-  PTE_THERE,
-  PTE_USER,
-  PTE_WRITE,
-  pteHigh,
-} from "./entry.js";
 import { KIND_HUGETLB, KIND_TMPFS, type Files } from "./files.js";
 import type { Hugetlb } from "./hugetlb.js";
 import { downWrite, upWrite } from "./locks.js";
-import { pmdAt, pteAt } from "./page-tables.js";
-import { pteNx, pteRights } from "./protection.js";
+import { Protection } from "./mprotect.js";
 
 const NONE = 0 as Ref;
 /** MAP_TYPE */
 const MAP_TYPE = 15;
-/** Most pages of a file of memory: 2^63 − 1 bytes. */
-const MEMORY_FILE_PAGES = 2 ** 51;
-/** PROT_GROWSDOWN, PROT_GROWSUP */
-const PROT_GROWS = 0x3000000;
-/** Rights of an entry that mprotect replaces. */
-const RIGHTS = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_PROTNONE;
+/** file_mmap_size_max: a mapping ends within 2^63 − 1 bytes of any file, whatever its file system can hold. */
+const MOST_FILE_PAGES = 2 ** 51 - 1;
+/** LEGACY_MAP_MASK: flags that mmap knew before MAP_SHARED_VALIDATE, which refuses all others. */
+const LEGACY_MAP_MASK = 0x7c07f9f3;
 
 /** What mmap is asked for; addresses and lengths in bytes. */
 export interface MmapRequest {
@@ -93,8 +72,10 @@ export class Mappings {
   readonly base: Base;
   readonly files: Files;
   readonly hugetlb: Hugetlb;
+  readonly #protection: Protection;
 
   constructor(base: Base, files: Files, hugetlb: Hugetlb) {
+    this.#protection = new Protection(base, files);
     this.base = base;
     this.files = files;
     this.hugetlb = hugetlb;
@@ -137,17 +118,10 @@ export class Mappings {
       if (there !== NONE && tree.start(there) < start + pages) return EEXIST;
     }
     const file = (r.flags & MAP_ANONYMOUS) !== 0 ? NONE : (r.file ?? NONE);
-    if (file !== NONE && pgoff + pages > this.#mostPages(file)) return EOVERFLOW;
-    if (hugetlb && pgoff + pages > MEMORY_FILE_PAGES) return EOVERFLOW;
+    if ((file !== NONE || hugetlb) && pgoff + pages > MOST_FILE_PAGES) return EOVERFLOW;
     const flags = this.#flags(r, file, hugetlb);
     if (flags < 0 && flags > -4096) return flags;
     return this.#region(mm, start, pages, flags, file, hugetlb, pgoff);
-  }
-
-  /** file_mmap_ok: s_maxbytes of the file's file system in pages (ext4: 2^32 blocks; memory: 2^63 − 1 bytes). */
-  #mostPages(file: Ref): number {
-    const inode = this.files.inodeOf(this.base.vmas.mappingOfFile(file));
-    return this.files.kind(inode) === 0 ? 2 ** 32 : MEMORY_FILE_PAGES;
   }
 
   /** Flags of the VMA to be, or an errno for a kind that is none. */
@@ -158,7 +132,10 @@ export class Mappings {
     if ((r.flags & MAP_NORESERVE) !== 0) flags |= VM_NORESERVE;
     if (hugetlb) flags |= VM_HUGETLB;
     if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
-      if (type === MAP_SHARED_VALIDATE && file === NONE && !hugetlb) return EINVAL;
+      if (type === MAP_SHARED_VALIDATE) {
+        if (file === NONE && !hugetlb) return EINVAL;
+        if ((r.flags & ~LEGACY_MAP_MASK) !== 0) return EOPNOTSUPP;
+      }
       return flags | VM_SHARED | VM_MAYSHARE;
     }
     // accountable_mapping
@@ -227,6 +204,7 @@ export class Mappings {
     const error = this.unmapLocked(mm, start, start + pages);
     if (error !== 0) return error;
     let promised = 0;
+    if (hugetlb && fileOffset % PMD_PAGES !== 0) return EINVAL;
     if (hugetlb) {
       promised = (flags & VM_NORESERVE) === 0 ? pages / PMD_PAGES : 0;
       const refused = this.hugetlb.reserve(promised);
@@ -242,6 +220,9 @@ export class Mappings {
         return ENOMEM;
       }
       pgoff = 0;
+      // Only a mapping that may write makes the file reach as far as it does (hugetlbfs_file_mmap).
+      if (hugetlb && fileOffset > 0 && (flags & VM_WRITE) === 0)
+        this.files.setSize(this.files.inodeOf(vmas.mappingOfFile(opened)), 0);
     }
     // The mapping that was promised pages is marked with its file; copies of it are not.
     const privateData = hugetlb ? this.files.inodeOf(vmas.mappingOfFile(opened)) : NONE;
@@ -331,125 +312,6 @@ export class Mappings {
 
   /** mprotect of bytes: 0 or an errno; VMAs before the one that refused are changed. */
   protect(mm: Ref, addr: number, length: number, prot: number): number {
-    if (addr % 4096 !== 0) return EINVAL;
-    if (length === 0) return 0;
-    const start = addr / 4096;
-    if (addr + length >= 2 ** 64) return ENOMEM;
-    const end = Math.min(start + Math.ceil(length / 4096), TASK_PAGES + 1);
-    const grows = prot & PROT_GROWS;
-    if (grows === PROT_GROWS || (prot & ~(15 | PROT_GROWS)) !== 0) return EINVAL;
-    const { w, vmas } = this.base;
-    downWrite(w, mm, MM_MMAP_LOCK);
-    let error = 0;
-    let vma = vmas.tree.find(mm, start);
-    if (vma === NONE || vmas.tree.start(vma) > start) error = ENOMEM;
-    // No VMA here grows.
-    else if (grows !== 0) error = EINVAL;
-    for (let at = start; error === 0 && at < end;) {
-      const to = Math.min(end, vmas.tree.end(vma));
-      const was = vmas.flags(vma);
-      let flags = (was & ~7) | (prot & 7);
-      // Private memory that becomes writable counts against the commit limit from then on.
-      const accounted = VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE;
-      if ((prot & VM_WRITE) !== 0) flags |= (was & accounted) === 0 ? VM_ACCOUNT : 0;
-      else if (this.#untouched(vma)) flags &= ~VM_ACCOUNT;
-      // The newly wanted rights must be among those that may be.
-      if ((flags & ~(flags >> 4) & 7) !== 0) error = EACCES;
-      else error = this.#protectOne(mm, vma, at, to, flags);
-      at = to;
-      if (error !== 0 || at >= end) break;
-      vma = vmas.tree.find(mm, at);
-      if (vma === NONE || vmas.tree.start(vma) > at) error = ENOMEM;
-    }
-    upWrite(w, mm, MM_MMAP_LOCK);
-    return error;
-  }
-
-  /** Anonymous memory that never had a page: nothing is committed to it. */
-  #untouched(vma: Ref): boolean {
-    const { vmas, anonVmas } = this.base;
-    return vmas.file(vma) === NONE && vmas.ops(vma) === 0 && anonVmas.of(vma) === NONE;
-  }
-
-  /** mprotect_fixup: a part of one VMA. */
-  #protectOne(mm: Ref, vma: Ref, start: number, end: number, flags: number): number {
-    const { vmas } = this.base;
-    if (vmas.flags(vma) === flags) return 0;
-    const error = vmas.isolate(mm, start, end);
-    if (error !== 0) return error;
-    const part = vmas.tree.find(mm, start);
-    vmas.setFlags(part, flags);
-    this.changeProtection(mm, part, start, end);
-    vmas.merge(mm, part);
-    return 0;
-  }
-
-  /** change_protection: entries get the rights of their VMA's flags. */
-  changeProtection(mm: Ref, vma: Ref, start: number, end: number): void {
-    const { w, tables, vmas, zap, counts } = this.base;
-    const flags = vmas.flags(vma);
-    const rights = pteRights(flags, true);
-    const nx = pteNx(flags);
-    for (let vpn = start; vpn < end;) {
-      const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
-      const pmds = tables.pmdTable(mm, vpn);
-      const lo = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
-      if ((lo & PMD_HUGE) !== 0 && (lo & PTE_THERE) !== 0) {
-        if (next - vpn < PMD_PAGES) {
-          zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
-          continue;
-        }
-        const desc = tables.lock(pmds);
-        this.#change(pmds, pmdAt(vpn), rights, nx, vma, true);
-        tables.unlock(desc);
-      } else if (lo !== 0)
-        this.#changeTable(tables.below(pmds, pmdAt(vpn)), vpn, next, rights, nx, vma);
-      vpn = next;
-    }
-  }
-
-  #changeTable(table: Ref, from: number, to: number, rights: number, nx: number, vma: Ref): void {
-    const { w, tables } = this.base;
-    if (table === NONE) return;
-    const desc = tables.lock(table);
-    for (let vpn = from; vpn < to; vpn++) {
-      const lo = w.load64(table, pteAt(vpn));
-      // What is not present gets its rights when it comes back.
-      if ((lo & PTE_THERE) !== 0) this.#change(table, pteAt(vpn), rights, nx, vma, false);
-    }
-    tables.unlock(desc);
-  }
-
-  /** One entry. It stays writable only where writing needs no fault (can_change_pte_writable). */
-  #change(table: Ref, off: number, rights: number, nx: number, vma: Ref, huge: boolean): void {
-    const { w, vmas, core } = this.base;
-    const lo = w.load64(table, off);
-    const hi = w.hi;
-    const flags = vmas.flags(vma);
-    const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
-    let write = 0;
-    if ((flags & VM_WRITE) !== 0 && (rights & PTE_PRESENT) !== 0) {
-      const special = (lo & PTE_SPECIAL) !== 0 || core.isHugeZero(pfn);
-      const folio = special ? NONE : this.base.folios.ofPage(pfn);
-      if ((flags & VM_SHARED) !== 0) write = this.#sharedWritable(vma, lo);
-      else if (folio !== NONE && this.base.folios.isAnon(folio) && core.design.isExclusive(pfn))
-        write = PTE_WRITE;
-    }
-    const kept = lo & (PTE_ACCESSED | PTE_DIRTY | PTE_SPECIAL | (huge ? PMD_HUGE : 0));
-    w.store64(
-      table,
-      off,
-      pteLow(pfn, kept | (rights & RIGHTS) | write),
-      pteHigh(pfn) | nx | (hi & ~PTE_NX_HI & 0x7ff00000),
-    );
-  }
-
-  /** A shared page stays writable if its file does not want to hear of the write, or has heard. */
-  #sharedWritable(vma: Ref, lo: number): number {
-    const { vmas } = this.base;
-    const file = vmas.file(vma);
-    if (file === NONE || (vmas.flags(vma) & VM_PFNMAP) !== 0) return PTE_WRITE;
-    const inode = this.files.inodeOf(vmas.mapping(vma));
-    return this.files.kind(inode) !== 0 || (lo & PTE_DIRTY) !== 0 ? PTE_WRITE : 0;
+    return this.#protection.protect(mm, addr, length, prot);
   }
 }

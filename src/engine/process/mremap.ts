@@ -1,8 +1,8 @@
 /**
  * mremap: a mapping shrinks, grows or moves, with its pages.
  *
- * Source: mm/mremap.c of 6.18 (check_mremap_params, check_prep_vma, mremap_to,
- * mremap_at, move_vma, move_page_tables). Simplified: tables above PMD level
+ * Source: mm/mremap.c of 6.18 (check_mremap_params, remap_move, check_prep_vma,
+ * mremap_to, mremap_at, move_vma, move_page_tables). Simplified: tables above PMD level
  * are not relinked.
  */
 import type { Ref } from "../../units.js";
@@ -34,8 +34,23 @@ import { pmdAt, pteAt } from "./page-tables.js";
 
 const NONE = 0 as Ref;
 
+/** Pages of 64 bits of addresses. */
+const ALL_PAGES = 2 ** 52;
+
 /** PAGE_ALIGN in 64 bits: what is within a page of the end wraps to nothing. */
-const pagesOf = (bytes: number): number => Math.max(0, Math.ceil(bytes / 4096)) % 2 ** 52;
+const pagesOf = (bytes: number): number => Math.max(0, Math.ceil(bytes / 4096)) % ALL_PAGES;
+
+/** vrm_implies_new_addr */
+const impliesPlace = (flags: number): boolean => (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
+
+/** What mremap is asked for, in pages. */
+interface Ask {
+  readonly from: number;
+  readonly old: number;
+  readonly pages: number;
+  readonly flags: number;
+  readonly to: number;
+}
 
 export class Remap {
   readonly base: Base;
@@ -55,127 +70,132 @@ export class Remap {
     flags: number,
     newAddr: number,
   ): number {
-    const refused = this.#check(addr, oldLength, newLength, flags, newAddr);
+    const ask = {
+      from: addr / 4096,
+      old: pagesOf(oldLength),
+      pages: pagesOf(newLength),
+      flags,
+      to: newAddr / 4096,
+    };
+    const refused = this.#check(mm, ask);
     if (refused !== 0) return refused;
     const { w } = this.base;
-    const from = addr / 4096;
-    const old = pagesOf(oldLength);
-    const pages = Math.ceil(newLength / 4096);
     downWrite(w, mm, MM_MMAP_LOCK);
-    const page = this.#locked(mm, from, old, pages, flags, newAddr / 4096);
+    const page = this.#locked(mm, ask);
     upWrite(w, mm, MM_MMAP_LOCK);
     return page;
   }
 
   /** check_mremap_params */
-  #check(
-    addr: number,
-    oldLength: number,
-    newLength: number,
-    flags: number,
-    newAddr: number,
-  ): number {
+  #check(mm: Ref, { from, old, pages, flags, to }: Ask): number {
     if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) !== 0) return EINVAL;
-    if (addr % 4096 !== 0 || newLength === 0) return EINVAL;
-    const old = pagesOf(oldLength);
-    const pages = Math.ceil(newLength / 4096);
-    if (pages > TASK_PAGES) return EINVAL;
-    if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) === 0) return 0;
-    const to = newAddr / 4096;
-    if (newAddr % 4096 !== 0 || to > TASK_PAGES - pages) return EINVAL;
+    if (!Number.isInteger(from) || pages === 0 || pages > TASK_PAGES) return EINVAL;
+    if (!impliesPlace(flags)) return 0;
+    if (to > TASK_PAGES - pages || !Number.isInteger(to)) return EINVAL;
     if ((flags & MREMAP_MAYMOVE) === 0) return EINVAL;
     if ((flags & MREMAP_DONTUNMAP) !== 0 && old !== pages) return EINVAL;
-    const from = addr / 4096;
-    if ((flags & MREMAP_FIXED) !== 0 && from + old > to && to + pages > from) return EINVAL;
-    return 0;
+    // vrm_overlaps: an old end beyond 2^64 wraps round, and overlaps nothing then.
+    if ((from + old) % ALL_PAGES > to && to + pages > from) return EINVAL;
+    return this.base.vmas.tree.count(mm) + 2 >= MAX_MAP_COUNT - 3 ? ENOMEM : 0;
   }
 
-  #locked(mm: Ref, from: number, old: number, pages: number, flags: number, to: number): number {
-    const { vmas } = this.base;
-    const vma = vmas.tree.lookup(mm, from);
+  #locked(mm: Ref, ask: Ask): number {
+    const { from, old, pages, flags } = ask;
+    if ((flags & MREMAP_FIXED) !== 0 && old === pages) return this.#moveMany(mm, ask);
+    const vma = this.base.vmas.tree.lookup(mm, from);
     if (vma === NONE) return EFAULT;
-    // align_hugetlb: both addresses are those of huge pages.
-    if ((vmas.flags(vma) & VM_HUGETLB) !== 0 && to % PMD_PAGES !== 0) return EINVAL;
-    const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
-    if (moves && vmas.tree.count(mm) + 2 >= MAX_MAP_COUNT - 3) return ENOMEM;
-    if ((flags & MREMAP_FIXED) !== 0 && old === pages && old > vmas.tree.end(vma) - from)
-      return this.#moveMany(mm, from, old, flags, to);
-    const refused = this.#checkVma(vma, from, old, pages, flags);
+    const whole = this.#whole(vma, ask);
+    if (whole === null) return EINVAL;
+    const refused = this.#checkVma(vma, whole);
     if (refused !== 0) return refused;
-    if (moves) return this.#to(mm, from, old, pages, flags, to);
-    if (pages < old) {
-      if (from + old > TASK_PAGES) return EINVAL;
-      const error = this.mappings.unmapLocked(mm, from + pages, from + old);
-      return error === 0 ? from : error;
-    }
-    if (pages === old) return from;
-    return this.#grow(mm, vma, from, old, pages, flags);
+    return impliesPlace(flags) ? this.#to(mm, whole) : this.#at(mm, vma, whole);
   }
 
-  /** remap_move: every VMA of the range goes to the same place in the new one; gaps stay gaps. */
-  #moveMany(mm: Ref, from: number, pages: number, flags: number, to: number): number {
+  /** align_hugetlb: lengths of whole huge pages; null where an address is none of theirs, or it would grow. */
+  #whole(vma: Ref, ask: Ask): Ask | null {
+    if ((this.base.vmas.flags(vma) & VM_HUGETLB) === 0) return ask;
+    const old = Math.ceil(ask.old / PMD_PAGES) * PMD_PAGES;
+    const pages = Math.ceil(ask.pages / PMD_PAGES) * PMD_PAGES;
+    if (ask.from % PMD_PAGES !== 0 || ask.to % PMD_PAGES !== 0 || pages > old) return null;
+    return { ...ask, old, pages };
+  }
+
+  /** remap_move: every VMA of the range goes to the same place in the new one; gaps between them stay gaps. */
+  #moveMany(mm: Ref, { from, old, flags, to }: Ask): number {
     const { tree } = this.base.vmas;
-    if (to < MIN_MAP_PAGE) return EPERM;
-    for (let at = from; at < from + pages;) {
+    const end = from + old;
+    let first = EFAULT;
+    for (let at = from; at < end;) {
       const vma = tree.find(mm, at);
-      if (vma === NONE || tree.start(vma) >= from + pages) break;
+      if (vma === NONE || tree.start(vma) >= end) break;
+      if (at === from && tree.start(vma) > from) return EFAULT;
       const start = Math.max(at, tree.start(vma));
-      const length = Math.min(tree.end(vma), from + pages) - start;
-      const refused = this.#checkVma(vma, start, length, length, flags);
-      if (refused !== 0) return refused;
-      const keep = (flags & MREMAP_DONTUNMAP) !== 0;
-      const target = to + start - from;
-      const error = this.mappings.unmapLocked(mm, target, target + length);
-      if (error !== 0) return error;
-      const moved = this.#move(mm, vma, start, length, length, target, keep);
-      if (moved < 0) return moved;
+      const length = Math.min(end, tree.end(vma)) - start;
+      const part = { from: start, old: length, pages: length, flags, to: to + start - from };
+      const whole = this.#whole(vma, part);
+      if (whole === null) return EINVAL;
       at = start + length;
+      const page = this.#checkVma(vma, whole) || this.#to(mm, whole);
+      if (page < 0) return page;
+      if (start === from) first = page;
     }
-    return to;
+    return first;
   }
 
-  /** check_prep_vma */
-  #checkVma(vma: Ref, from: number, old: number, pages: number, flags: number): number {
+  /** check_prep_vma, for a length of whole huge pages where the VMA has them. */
+  #checkVma(vma: Ref, { from, old, pages, flags }: Ask): number {
     const { vmas } = this.base;
     const is = vmas.flags(vma);
+    const moves = impliesPlace(flags);
+    if (pages <= old && !moves) return 0;
     if (old === 0 && (is & (VM_SHARED | VM_MAYSHARE)) === 0) return EINVAL;
     if ((flags & MREMAP_DONTUNMAP) !== 0 && (is & (VM_DONTEXPAND | VM_PFNMAP)) !== 0) return EINVAL;
-    if ((is & VM_HUGETLB) !== 0) {
-      if (from % PMD_PAGES !== 0 || old % PMD_PAGES !== 0 || pages % PMD_PAGES !== 0) return EINVAL;
-      if (pages > old) return EINVAL;
-    }
-    const moves = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
-    if (pages < old) return moves && pages > vmas.tree.end(vma) - from ? EFAULT : 0;
-    if (pages === old && !moves) return 0;
-    if (old > vmas.tree.end(vma) - from) return EFAULT;
+    if (Math.min(old, pages) > vmas.tree.end(vma) - from) return EFAULT;
     if (pages <= old) return 0;
     return (is & (VM_DONTEXPAND | VM_PFNMAP)) !== 0 ? EFAULT : 0;
   }
 
   /** mremap_to: the caller says where, or wants the old place to stay. */
-  #to(mm: Ref, from: number, old: number, pages: number, flags: number, to: number): number {
-    const { vmas } = this.base;
-    let at = to;
+  #to(mm: Ref, { from, old, pages, flags, to }: Ask): number {
+    const { tree } = this.base.vmas;
     if ((flags & MREMAP_FIXED) !== 0) {
-      if (to < MIN_MAP_PAGE) return EPERM;
       const error = this.mappings.unmapLocked(mm, to, to + pages);
       if (error !== 0) return error;
-    } else if (to < MIN_MAP_PAGE || !this.mappings.isFree(mm, to, pages)) {
-      const hugetlb = (vmas.flags(vmas.tree.lookup(mm, from)) & VM_HUGETLB) !== 0;
-      at = this.mappings.findGap(mm, pages, hugetlb ? PMD_PAGES : 1);
-      if (at < 0) return at;
+      // What was unmapped may have been part of the VMA that is to move.
+      if (tree.lookup(mm, from) === NONE) return EFAULT;
     }
     let length = old;
     if (pages < old) {
-      if (from + old > TASK_PAGES) return EINVAL;
-      const error = this.mappings.unmapLocked(mm, from + pages, from + old);
+      const error = this.#shrink(mm, from, old, pages);
       if (error !== 0) return error;
+      if (tree.lookup(mm, from) === NONE) return EFAULT;
       length = pages;
     }
-    const now = vmas.tree.lookup(mm, from);
-    if (now === NONE) return EFAULT;
-    if (length > vmas.tree.end(now) - from) return EFAULT;
-    return this.#move(mm, now, from, length, pages, at, (flags & MREMAP_DONTUNMAP) !== 0);
+    const vma = tree.lookup(mm, from);
+    const at = this.#place(mm, vma, pages, flags, to);
+    if (at < 0) return at;
+    return this.#move(mm, vma, from, length, pages, at, (flags & MREMAP_DONTUNMAP) !== 0);
+  }
+
+  /** vrm_set_new_addr */
+  #place(mm: Ref, vma: Ref, pages: number, flags: number, to: number): number {
+    if ((flags & MREMAP_FIXED) !== 0) return to < MIN_MAP_PAGE ? EPERM : to;
+    if (to >= MIN_MAP_PAGE && this.mappings.isFree(mm, to, pages)) return to;
+    const hugetlb = (this.base.vmas.flags(vma) & VM_HUGETLB) !== 0;
+    return this.mappings.findGap(mm, pages, hugetlb ? PMD_PAGES : 1);
+  }
+
+  /** shrink_vma: what is behind the new end goes, whosever it is. */
+  #shrink(mm: Ref, from: number, old: number, pages: number): number {
+    if (from + old > TASK_PAGES) return EINVAL;
+    return this.mappings.unmapLocked(mm, from + pages, from + old);
+  }
+
+  /** mremap_at: the mapping stays where it is, if it can. */
+  #at(mm: Ref, vma: Ref, { from, old, pages, flags }: Ask): number {
+    if (pages < old) return this.#shrink(mm, from, old, pages) || from;
+    if (pages === old) return from;
+    return this.#grow(mm, vma, from, old, pages, flags);
   }
 
   /** expand_vma: in place where there is room, elsewhere where that is allowed. */

@@ -29,6 +29,7 @@ import { Remap } from "./mremap.js";
 import { Splits } from "./split.js";
 import { SwapFaults } from "./swap-fault.js";
 import { ThpPolicy } from "./thp-policy.js";
+import { Truncation } from "./truncate.js";
 import { Unmap } from "./unmap.js";
 
 /** A process, as the kernel's books know it. */
@@ -102,7 +103,8 @@ export class Operations {
     this.remap = new Remap(this.base, this.mappings);
     this.unmap = new Unmap(this.base);
     this.splits = new Splits(this.base, this.unmap);
-    this.files.splitFolio = (folio) => this.splits.split(folio, 0) === 0;
+    const truncation = new Truncation(this.files);
+    truncation.splitFolio = (folio) => this.splits.split(folio, 0) === 0;
     this.migration = new Migration(this.base, this.unmap);
     this.gup.migrateForPin = (pfn) => this.migration.move(pfn, unmovable(this.machine)) === 0;
     this.compaction = new Compaction(this.base, this.migration);

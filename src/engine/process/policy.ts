@@ -18,6 +18,11 @@ export interface Policy {
   readonly faultAroundPages: number;
   /** Order of the folios that the page cache makes where they fit (large folios of a file system). */
   readonly fileFolioOrder: number;
+  /**
+   * Whether the disk's file system has large folios (ext4 from 6.16 on, xfs): then
+   * long writes and MADV_HUGEPAGE make them.
+   */
+  readonly largeFolios: boolean;
   /** Pages of readahead around a fault on a file (read_ahead_kb / 4). */
   readonly readaheadPages: number;
 }
@@ -28,5 +33,6 @@ export const DEFAULT_POLICY: Policy = {
   useHugeZeroPage: true,
   faultAroundPages: 16,
   fileFolioOrder: 0,
+  largeFolios: false,
   readaheadPages: 32,
 };

@@ -17,6 +17,7 @@ import { ADDRESS_SPACE_HOST } from "../layout/generated/offsets.js";
 import {
   PG_ACTIVE,
   PG_DIRTY,
+  PG_LRU,
   PG_RECLAIM,
   PG_REFERENCED,
   PG_SWAPBACKED,
@@ -52,6 +53,8 @@ export class Reclaim {
   swapped = 0;
   /** The process said that it will not use it: marks of use do not count (MADV_PAGEOUT). */
   #pageOut = false;
+  /** The folio at hand was split: its other parts are to be looked at too. */
+  #cut = false;
 
   constructor(base: Base, files: Files, splits: Splits, unmap: Unmap) {
     this.base = base;
@@ -154,15 +157,30 @@ export class Reclaim {
     folios.lruDel(folio, order);
     const pfn = core.pfnOf(folio);
     this.#pageOut = pageOut;
+    this.#cut = false;
     const got = this.#shrink(folio, pfn, order);
-    if (got > 0) return got;
-    // A split leaves the first part in its place.
-    const left = folios.ofPage(pfn);
-    const leftOrder = core.design.orderOf(pfn);
-    folios.lruAdd(left, leftOrder);
-    folios.unlock(left);
-    folios.put(left);
-    return 0;
+    const cut = this.#cut;
+    if (got === 0) {
+      // A split leaves the first part in its place.
+      const left = folios.ofPage(pfn);
+      const leftOrder = core.design.orderOf(pfn);
+      folios.lruAdd(left, leftOrder);
+      folios.unlock(left);
+      folios.put(left);
+    }
+    return cut ? got + this.#others(pfn, order, pageOut) : got;
+  }
+
+  /** split_folio_to_list: the other parts come next. Zeroes have become the zero page, and are gone. */
+  #others(pfn: number, order: number, pageOut: boolean): number {
+    const { folios, core } = this.base;
+    let got = 0;
+    for (let i = 1; i < 1 << order; i++) {
+      const part = folios.ofPage(pfn + i);
+      if (part === NONE || core.design.orderOf(pfn + i) !== 0) continue;
+      if (folios.isAnon(part) && folios.test(part, PG_LRU)) got += this.one(part, 0, pageOut);
+    }
+    return got;
   }
 
   /** The folio is locked, isolated and held once. Pages got back, all of it, or 0. */
@@ -187,6 +205,7 @@ export class Reclaim {
         return 0;
       }
       if (this.splits.split(folio, 0, ALLOC_NO_WATERMARKS) !== 0) return 0;
+      this.#cut = true;
       return this.#shrink(core.design.descriptorOf(pfn), pfn, 0);
     }
     const slot = folios.private(folio);
@@ -208,10 +227,15 @@ export class Reclaim {
     const { folios, counts } = this.base;
     if (folios.test(folio, PG_DIRTY)) {
       // A device wrote to it: it holds something after all.
-      folios.set(folio, PG_SWAPBACKED);
+      folios.set(folio, PG_SWAPBACKED | PG_ACTIVE);
       return 0;
     }
-    if (!this.unmap.folio(folio, "nothing", true)) return 0;
+    if (!this.unmap.folio(folio, "nothing", true)) {
+      // Its process wrote to it (try_to_unmap_one), which the page is told: it is no candidate any more.
+      const written = folios.test(folio, PG_SWAPBACKED);
+      folios.set(folio, PG_ACTIVE | (written ? PG_DIRTY : 0));
+      return 0;
+    }
     if (folios.refcount(folio) !== 1 || counts.total(folio, order) > 0) return 0;
     folios.unlock(folio);
     folios.put(folio);
@@ -231,7 +255,11 @@ export class Reclaim {
     const inode = core.pointer(mapping, ADDRESS_SPACE_HOST);
     const disk = this.files.kind(inode) === KIND_DISK;
     if (!disk && !this.#pageOut) return 0;
-    if (!this.unmap.folio(folio, "nothing", true)) return 0;
+    // What cannot be unmapped, or is pinned, is no candidate.
+    if (!this.unmap.folio(folio, "nothing", true) || folios.maybePinned(folio, order)) {
+      folios.set(folio, PG_ACTIVE);
+      return 0;
+    }
     if ((!disk || this.#pageOut) && folios.test(folio, PG_DIRTY)) {
       // Nowhere to write it, or the flusher's to write: it stays cached, and active.
       folios.set(folio, PG_ACTIVE | (disk ? PG_RECLAIM : 0));

@@ -1,6 +1,7 @@
 /**
- * Kernels for the tests of processes: machines that are large and small, with and
- * without swap, and the designs that they are run in.
+ * What the tests of processes share: the designs that they are run in, a kernel
+ * with the sanitizer's events on, and what was found in words. Machines are in
+ * sanitizer/process/machines.ts.
  */
 import { parseDesign } from "../../../src/engine/design/presets.js";
 import type { RuleViolation } from "../../../src/engine/errors.js";
@@ -22,71 +23,9 @@ export const PROCESS_DESIGNS: readonly string[] = [
   "slot64",
 ];
 
-export interface KernelShape {
-  readonly name: string;
-  readonly request: KernelRequest;
-  /** Pages of the hugetlb pool. */
-  readonly hugePages: number;
-  /** Limit of the cgroup that processes belong to; 0 for none. */
-  readonly limit: number;
-  /** Memory may run out. */
-  readonly mayFail: boolean;
-  /** Pages left free at the start. */
-  readonly leave?: number;
-}
-
-export const KERNELS: readonly KernelShape[] = [
-  {
-    name: "two nodes, large folios everywhere, swap",
-    request: {
-      memory: "64MiB",
-      nodes: 2,
-      cpus: 2,
-      swap: "8MiB",
-      policy: {
-        thp: "always",
-        thpOrders: { 2: "always", 4: "madvise", 9: "inherit" },
-        fileFolioOrder: 2,
-      },
-    },
-    hugePages: 4,
-    limit: 0,
-    mayFail: false,
-  },
-  {
-    name: "8 MiB with swap: reclaim, and no memory at all",
-    request: {
-      memory: "8MiB",
-      cpus: 2,
-      swap: "1MiB",
-      policy: {
-        thp: "always",
-        thpOrders: { 2: "always", 4: "always", 9: "inherit" },
-        fileFolioOrder: 1,
-      },
-    },
-    hugePages: 0,
-    limit: 0,
-    mayFail: true,
-    leave: 192,
-  },
-  {
-    name: "a cgroup of 100 pages that pays for descriptors",
-    request: {
-      memory: "64MiB",
-      swap: "1MiB",
-      chargeDescriptors: true,
-      policy: { thpOrders: { 3: "always", 9: "inherit" } },
-    },
-    hugePages: 0,
-    limit: 100,
-    mayFail: true,
-  },
-];
-
 /** The first few of what was found, readable in a failed test. */
-export const told = (found: readonly RuleViolation[]): string[] =>
-  found.slice(0, 4).map((v) => v.message);
+export const told = (found: readonly RuleViolation[], most = 4): string[] =>
+  found.slice(0, most).map((v) => v.message);
 
 /** Boots it with the sanitizer's events on. */
 export function bootKernel(request: KernelRequest, design: string): Kernel {

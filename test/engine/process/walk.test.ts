@@ -5,23 +5,23 @@
  */
 import { describe, expect, test } from "vitest";
 import fc from "fast-check";
-import type { Ref } from "../../../src/units.js";
+import { parseDesign } from "../../../src/engine/design/presets.js";
+import {
+  startWalk,
+  WALK_MACHINES,
+  type WalkMachine,
+} from "../../../src/engine/sanitizer/process/machines.js";
 import { numbers } from "../../../src/engine/sanitizer/process/program.js";
-import { ProcessWalk } from "../../../src/engine/sanitizer/process/walk.js";
-import { bootKernel, KERNELS, PROCESS_DESIGNS, told, type KernelShape } from "./kernels.js";
+import { PROCESS_DESIGNS, told } from "./kernels.js";
 
 /** Runs a program, checked every so many steps, to its end: what was found, and where. */
 function run(
-  shape: KernelShape,
+  machine: WalkMachine,
   design: string,
   program: readonly number[],
   every: number,
 ): string[] {
-  const kernel = bootKernel(shape.request, design);
-  if (shape.hugePages > 0) kernel.setHugePages(shape.hugePages);
-  const leave = shape.leave === undefined ? {} : { leave: shape.leave };
-  const memcg = shape.limit > 0 ? kernel.createMemcg(shape.limit) : (0 as Ref);
-  const walk = new ProcessWalk(kernel, { mayFail: shape.mayFail, ...leave }, memcg);
+  const walk = startWalk(machine, parseDesign(design));
   for (const [i, n] of program.entries()) {
     walk.step(n);
     const found = i % every === every - 1 ? walk.check() : [];
@@ -36,11 +36,11 @@ const programs = fc.array(fc.integer({ min: 0, max: 2 ** 32 - 1 }), {
   size: "max",
 });
 
-describe.each(KERNELS)("$name", (shape) => {
+describe.each(WALK_MACHINES)("$name", (machine) => {
   test.each(PROCESS_DESIGNS)("%s: any program does what the reference says", (design) => {
     fc.assert(
       fc.property(programs, (program) => {
-        expect(run(shape, design, program, 50)).toEqual([]);
+        expect(run(machine, design, program, 50)).toEqual([]);
       }),
       { numRuns: 2, seed: 20_251_121 },
     );
@@ -49,11 +49,11 @@ describe.each(KERNELS)("$name", (shape) => {
 
 test("a program is the same program in every design", () => {
   // Addresses, errno and contents do not depend on how pages are described.
-  const [shape] = KERNELS;
+  const [machine] = WALK_MACHINES;
   const source = numbers(7);
   const program = Array.from({ length: 150 }, () => Number(source.next().value));
   const traces = PROCESS_DESIGNS.map((design) => {
-    const walk = new ProcessWalk(bootKernel(shape.request, design), { mayFail: false });
+    const walk = startWalk(machine, parseDesign(design));
     return program.map((n) => {
       walk.step(n);
       return walk.state.doing;

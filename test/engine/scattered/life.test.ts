@@ -5,39 +5,14 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Design } from "../../../src/engine/design/presets.js";
+import { parseDesign, type Design } from "../../../src/engine/design/presets.js";
+import { leaksOf } from "../../../src/engine/sanitizer/process/sanitizer.js";
 import { scatteredMatrix } from "../../../src/engine/design/scattered-matrix.js";
-import { FIRST_SCATTERED, LAST_SCATTERED } from "./objects-left.js";
-import { inspectMachine } from "../../../src/engine/sanitizer/sanitizer.js";
-import { inspectProcesses, watchKernel } from "../../../src/engine/sanitizer/process/sanitizer.js";
-import { heldBlocks } from "../../../src/scenario/held.js";
-import { ScatteredModel } from "./model.js";
+import { ScatteredLife } from "../../../src/engine/sanitizer/process/scattered-life.js";
+import { told } from "../process/kernels.js";
 
 const PRESETS = ["today", "page32", "memdesc16", "memdesc8", "slot64", "today+separated=all"];
 const DESIGNS: Design[] = PRESETS.flatMap((p) => [...scatteredMatrix(p).legal]);
-
-/** Pages on free lists and per-CPU lists, after caches gave back what they can. */
-function freePages(model: ScatteredModel): number {
-  const { machine } = model.kernel;
-  machine.caches.shrink();
-  machine.allocator.drainAll();
-  return machine.config.zones.reduce((sum, _, zone) => sum + machine.buddy.freePages(zone), 0);
-}
-
-function broken(model: ScatteredModel): string[] {
-  const { kernel } = model;
-  const held = heldBlocks(kernel.machine, kernel.given);
-  const folios = model.pins.map(({ held: pages }) => ({
-    pfn: pages.pfns[0],
-    refs: 0,
-    pins: 1,
-    who: "a pin of the test",
-  }));
-  return [
-    ...inspectMachine(kernel.machine, { given: kernel.given, held }),
-    ...inspectProcesses(kernel, { folios, blocks: held }),
-  ].map((v) => v.message);
-}
 
 describe.each(DESIGNS)("$name", (design) => {
   test("random lives", () => {
@@ -47,26 +22,42 @@ describe.each(DESIGNS)("$name", (design) => {
     });
     fc.assert(
       fc.property(numbers, fc.nat(63), (steps, end) => {
-        const model = new ScatteredModel(design);
-        const { processes } = model;
-        const start = freePages(model);
-        watchKernel(model.kernel);
-        for (const n of steps) model.step(n);
-        expect(broken(model)).toEqual([]);
-        model.finish(end);
-        expect(broken(model)).toEqual([]);
-        expect(processes).toEqual([]);
-        expect(model.kernel.base.core.content.size, "frames that hold contents").toBe(0);
-        // The first process's own memory goes too.
-        expect(freePages(model)).toBeGreaterThanOrEqual(start);
-        const usage = model.kernel.machine.caches.usage();
-        const first = model.kernel.machine.design.caches.length;
-        for (let kind = FIRST_SCATTERED; kind <= LAST_SCATTERED; kind++)
-          expect(`${usage[first + kind].objects} ${usage[first + kind].name}`).toBe(
-            `0 ${usage[first + kind].name}`,
-          );
+        const life = new ScatteredLife(design);
+        for (const n of steps) life.step(n);
+        expect(told(life.check())).toEqual([]);
+        expect(told(life.finish(end))).toEqual([]);
+        expect(life.processes).toEqual([]);
       }),
       { numRuns: 2, seed: 7 },
     );
   });
+});
+
+describe("an early free of what nobody counts", () => {
+  test("a place that was stale and was cleared is stale again after the next free", () => {
+    const design = scatteredMatrix("today").legal.find((d) => d.scattered === "none") as Design;
+    const { kernel } = new ScatteredLife(design);
+    const p = kernel.createProcess();
+    const first = kernel.scattered.alloc(4096);
+    const addr = first.mmap(p);
+    const pfn = first.frame(0);
+    expect(first.free().stale).toEqual([{ pid: p.pid, addr, pfn }]);
+    p.munmap(addr, 4096);
+    // All memory that is left has that frame somewhere.
+    const second = kernel.scattered.alloc(3000 * 4096);
+    second.mmap(p, { addr, first: second.frames().indexOf(pfn), pages: 1 });
+    expect(second.free().stale).toEqual([{ pid: p.pid, addr, pfn }]);
+  });
+});
+
+test("an area that nobody frees is named with its arrays and the kernel's page tables", () => {
+  const { kernel } = new ScatteredLife(parseDesign("memdesc8"));
+  kernel.scattered.alloc(600 * 4096);
+  const left = told(leaksOf(kernel), 20).map((line) => line.replace(/\d+/g, "N"));
+  expect(left).toContain(
+    "nothing is left: frame N: a page of an array is left (held by nobody; step N)",
+  );
+  expect(left).toContain(
+    "nothing is left: frame N: a page table of the kernel's own range is left (held by nobody; step N)",
+  );
 });

@@ -9,6 +9,8 @@ import type { Design } from "../../../src/engine/design/presets.js";
 import { scatteredMatrix } from "../../../src/engine/design/scattered-matrix.js";
 import {
   MADV_DONTNEED,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
   MREMAP_DONTUNMAP,
   MREMAP_MAYMOVE,
 } from "../../../src/engine/process/constants.js";
@@ -116,6 +118,23 @@ describe.each(DESIGNS)("$name", (design) => {
     expect(p.read(at + PAGE, 1)[0]).toBe(0);
     p.exit();
     expect(area.free().freed).toBe(2);
+  });
+
+  test("populated once more, it is there and nobody holds it", () => {
+    const kernel = boot(design);
+    const area = kernel.scattered.alloc(2 * PAGE);
+    const p = kernel.createProcess();
+    const at = area.mmap(p);
+    const before = area.references;
+    if (!counts(design)) {
+      assert.throws(() => p.madvise(at, 2 * PAGE, MADV_POPULATE_WRITE), /EINVAL/);
+      return;
+    }
+    p.madvise(at, 2 * PAGE, MADV_POPULATE_READ);
+    p.madvise(at, 2 * PAGE, MADV_POPULATE_WRITE);
+    expect(area.references).toBe(before);
+    p.exit();
+    expect(area.free()).toEqual({ freed: 2, kept: 0, stale: [] });
   });
 
   test("kernel stacks: four pages and a guard page", () => {

@@ -183,14 +183,16 @@ export function descriptorCaches(options: WordOptions, anonFolio: boolean): Desc
     const shared = !anonFolio && small[T_FILE] >= 0;
     small[type] = shared ? small[T_FILE] : add(folio, "FOLIO");
     large[type] = shared ? large[T_FILE] : add(`large ${folio}`, "FOLIO_LARGE");
-    if (options.pageBits === "descriptor" && type !== T_KSM && !shared) {
-      for (let order = 1; order <= LARGEST_FOLIO_ORDER; order++) {
-        perOrder[type * 32 + order] = add(
-          `large ${folio}, order ${order}, with page bits`,
-          "FOLIO_LARGE",
-          Math.ceil(2 ** order / 64) * 16,
-        );
-      }
+    if (options.pageBits !== "descriptor" || type === T_KSM) continue;
+    for (let order = 1; order <= LARGEST_FOLIO_ORDER; order++) {
+      // One cache for both kinds of folio is one for each order of them too.
+      perOrder[type * 32 + order] = shared
+        ? perOrder[T_FILE * 32 + order]
+        : add(
+            `large ${folio}, order ${order}, with page bits`,
+            "FOLIO_LARGE",
+            Math.ceil(2 ** order / 64) * 16,
+          );
     }
   }
   small[T_ANON_EXCLUSIVE] = small[T_ANON];

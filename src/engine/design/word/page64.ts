@@ -107,7 +107,7 @@ import {
   PGTY_LARGE_KMALLOC,
   PGTY_OFFLINE,
 } from "./page64-types.js";
-import { WideWord, type WideFields } from "./wide-word.js";
+import { WideWord, type WideFields } from "./axis-wide.js";
 
 const FIELDS: WideFields = {
   flags: PAGE64_FLAGS,

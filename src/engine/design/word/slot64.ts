@@ -53,7 +53,7 @@ import {
   T_SLAB,
   type PageType,
 } from "./axis-types.js";
-import { WideWord, type WideFields } from "./wide-word.js";
+import { WideWord, type WideFields } from "./axis-wide.js";
 
 // The 40 typed bytes of a frame in use. Node and zone are in the high half of
 // flags in every state, so a free frame leaves the first 8 bytes alone.

@@ -4,7 +4,7 @@
  * behind.
  */
 import { MmError } from "../../errors.js";
-import type { Ref } from "../../../units.js";
+import { PAGE_SIZE, type Ref } from "../../../units.js";
 import { MISC_UNKNOWN, MISC_VMALLOC, T_MISC, T_SCATTERED } from "../../design/word/axis-types.js";
 import { countsPages } from "../../design/word/axis.js";
 import { VM_STRUCT_PAGES } from "../../layout/generated/offsets.js";
@@ -47,6 +47,18 @@ export class ScatteredBase {
     this.objects = new ScatteredObjects(kernel.base);
     this.vmalloc = new Vmalloc(kernel.base, this.objects);
     this.users = new UserMaps(kernel.base, this.objects);
+    this.users.onClosed = (mm, start, end) => this.#closed(mm, start, end);
+  }
+
+  /** A mapping that went is stale no more: its place may come again with the same frame. */
+  #closed(mm: Ref, start: number, end: number): void {
+    if (this.#early.length === 0) return;
+    this.#early = this.#early.filter(({ pid, addr }) => {
+      // A process that ends is known no more, and its number does not come again.
+      const alive = this.#kernel.processes.get(pid);
+      const page = addr / PAGE_SIZE;
+      return alive !== undefined && (alive.mm !== mm || page < start || page >= end);
+    });
   }
 
   /** A driver's file, opened: what a process maps to reach a driver's memory. Throws MmError (ENOMEM). */

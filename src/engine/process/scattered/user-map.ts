@@ -47,6 +47,8 @@ export class UserMaps implements SpecialPages {
   readonly base: Base;
   readonly objects: ScatteredObjects;
   readonly carries: boolean;
+  /** Hears of mappings that went: pages `start` … `end` of an address space. */
+  onClosed: (mm: Ref, start: number, end: number) => void = () => {};
 
   #installed = false;
 
@@ -213,6 +215,9 @@ export class UserMaps implements SpecialPages {
   }
 
   #closed(vma: Ref): void {
+    const { vmas } = this.base;
+    if (vmas.ops(vma) === OPS_SCATTERED)
+      this.onClosed(vmas.mm(vma), vmas.tree.start(vma), vmas.tree.end(vma));
     const object = this.#heldBy(vma);
     if (object !== NONE) this.objects.putObject(object, 1);
   }

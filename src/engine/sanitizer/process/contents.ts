@@ -36,7 +36,7 @@ export class Contents {
   #round = 0;
   /** By process, by page. */
   #seen = new Map<number, Map<number, Seen>>();
-  /** Places written since the last check; slots of the swap device stay until they are read. */
+  /** Places written since the last check; the swap device's slots and cached pages stay for who reads them later. */
   readonly #written = new Set<number>();
   /** Where the content of a frame was at the last check. */
   readonly #origin = new Map<number, number>();
@@ -78,7 +78,9 @@ export class Contents {
       }
     }
     this.#dropUnseen();
-    for (const at of this.#written) if (at >= 0) this.#written.delete(at);
+    // A page of the swap cache is mapped later by others who saw it before it was written.
+    for (const at of this.#written)
+      if (at >= 0 && (view.folioAt(at)?.slots ?? 0) === 0) this.#written.delete(at);
     this.#origin.clear();
   }
 

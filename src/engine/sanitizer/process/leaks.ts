@@ -10,7 +10,7 @@ import { OBJECTS } from "../../process/objects.js";
 import type { KernelReport, KernelRule } from "./rule.js";
 import { explained } from "./tally.js";
 import { fileName } from "./file-view.js";
-import { holderOf, type ProcessView } from "./view.js";
+import { framesOfArrays, holderOf, kernelTables, type ProcessView } from "./view.js";
 
 export const FOLIOS_ARE_HELD: KernelRule = {
   name: "folios are held by somebody",
@@ -60,6 +60,10 @@ export const NOTHING_IS_LEFT: KernelRule = {
       report(-1, `${view.base.deferred.count} folios are queued to be split`, "the deferred queue");
     if (view.core.content.size > 0)
       report(-1, `${view.core.content.size} frames hold contents`, "nobody");
+    for (const pfn of framesOfArrays(view.kernel))
+      report(pfn, "a page of an array is left", "nobody");
+    for (const { pfn } of kernelTables(view.kernel))
+      report(pfn, "a page table of the kernel's own range is left", "nobody");
     objects(view, report);
   },
 };

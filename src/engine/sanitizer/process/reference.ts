@@ -13,12 +13,19 @@ export interface Cell {
   data: ReadonlyMap<number, number>;
   /** It may have gone. */
   lazy: boolean;
+  /**
+   * Set where GUP copied the page to unshare it. The kernel leaves such a copy
+   * clean (wp_page_copy of 6.18), so that of several processes that have it after a
+   * fork each one's MADV_FREE may take it from all: they have the same origin.
+   */
+  origin: object | null;
   /** Cut out of its file: who pinned it may still share a large folio's page with the file, or not. */
   cut: boolean;
 }
 
 export interface RefObject {
-  readonly kind: "disk" | "tmpfs" | "hugetlb";
+  /** `device`: a driver's pages or scattered memory, all mapped at once and never faulted in again. */
+  readonly kind: "disk" | "tmpfs" | "hugetlb" | "device";
   /** Bytes. */
   size: number;
   readonly pages: Map<number, Cell>;
@@ -35,11 +42,13 @@ export interface RefPage {
   readonly hugetlb: boolean;
   dontFork: boolean;
   wipeOnFork: boolean;
+  /** A device's page that was given up: nobody puts it back. */
+  gone: boolean;
   /** What a private page was written with; null while it shows what lies behind. */
   own: Cell | null;
 }
 
-export type RefSpec = Omit<RefPage, "index" | "own" | "dontFork" | "wipeOnFork">;
+export type RefSpec = Omit<RefPage, "index" | "own" | "gone" | "dontFork" | "wipeOnFork">;
 
 const EMPTY: ReadonlyMap<number, number> = new Map();
 const HUGE = 512;
@@ -48,6 +57,7 @@ const WRITE = 2;
 export const newCell = (data: ReadonlyMap<number, number> = EMPTY): Cell => ({
   data,
   lazy: false,
+  origin: null,
   cut: false,
 });
 
@@ -60,6 +70,7 @@ export function writeCell(cell: Cell, from: number, bytes: Uint8Array): void {
   }
   cell.data = data;
   cell.lazy = false;
+  cell.origin = null;
 }
 
 /** Cell of a file's page, made where it is missing. */
@@ -67,6 +78,14 @@ export function cellOf(object: RefObject, index: number): Cell {
   let cell = object.pages.get(index);
   if (cell === undefined) object.pages.set(index, (cell = newCell()));
   return cell;
+}
+
+/** MADV_FREE of a private page: it may be gone for all who have the clean copy that it is. */
+export function freeLazily(cell: Cell, all: Iterable<RefProcess>): void {
+  cell.lazy = true;
+  if (cell.origin === null) return;
+  for (const process of all)
+    for (const { own } of process.pages.values()) if (own?.origin === cell.origin) own.lazy = true;
 }
 
 /** An address space. */
@@ -81,6 +100,7 @@ export class RefProcess {
         index: index + i,
         dontFork: false,
         wipeOnFork: false,
+        gone: false,
         own: null,
       });
   }
@@ -117,7 +137,7 @@ export class RefProcess {
     const page = this.pages.get(vpn);
     if (page === undefined || (write ? (page.prot & WRITE) === 0 : page.prot === 0))
       return "SIGSEGV";
-    return this.#beyondEnd(page) ? "SIGBUS" : "";
+    return page.gone || this.#beyondEnd(page) ? "SIGBUS" : "";
   }
 
   #beyondEnd(page: RefPage): boolean {

@@ -49,7 +49,7 @@ import {
   VMAS_ARE_IN_ORDER,
 } from "./vmas.js";
 import type { Holdings } from "./shape.js";
-import { processView, type ProcessView } from "./view.js";
+import { framesOfArrays, kernelTables, processView, type ProcessView } from "./view.js";
 
 /** Rules of states, those first on which others rest. */
 export const KERNEL_RULES: readonly KernelRule[] = [
@@ -142,7 +142,8 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
       refs: explained(kernel, folio),
     };
   const plain = { subtype: 0, refs: 0 };
-  const tables = new Set(view.mms.flatMap((mm) => mm.tables.map((t) => t.pfn)));
+  const processes = view.mms.flatMap((mm) => mm.tables.map((t) => t.pfn));
+  const tables = new Set([...processes, ...kernelTables(kernel).map((t) => t.pfn)]);
   for (const pfn of tables) yield { ...plain, pfn, order: 0, type: T_PGTABLE };
   const zero = core.w.load32(core.state, S_ZERO_PFN) - 1;
   const misc = { refs: 0, type: T_MISC };
@@ -153,5 +154,7 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
   for (const pfn of freeHugePages(kernel))
     for (let i = 0; i < PMD_PAGES; i++)
       yield { ...misc, pfn: pfn + i, order: 0, subtype: core.design.subtypeOf(pfn + i) };
+  for (const pfn of framesOfArrays(kernel))
+    yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
   yield* view.holdings.blocks ?? [];
 }

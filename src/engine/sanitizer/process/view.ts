@@ -11,13 +11,13 @@
  */
 import type { Ref } from "../../../units.js";
 import { MM_MM_ID, MM_VMA_FIRST, VMA_VM_PGOFF } from "../../layout/generated/offsets.js";
-import { isFolioType, T_PGTABLE, type PageType } from "../../design/word/axis-types.js";
+import { isFolioType, T_MISC, T_PGTABLE, type PageType } from "../../design/word/axis-types.js";
 import type { Base } from "../../process/base.js";
 import type { Core } from "../../process/core.js";
 import type { Kernel } from "../../process/kernel.js";
 import { O_MM, O_VMA, OBJECTS } from "../../process/objects.js";
 import { slabsOf, type SlabView } from "../view.js";
-import { walkTables } from "./entries.js";
+import { walkTables, type TableView } from "./entries.js";
 import { walkFiles, type FileView } from "./file-view.js";
 import type { FolioView, Holdings, Mapping, MmView, VmaView } from "./shape.js";
 
@@ -71,7 +71,7 @@ export function processView(kernel: Kernel, holdings: Holdings = {}): ProcessVie
   const { base } = kernel;
   const { core } = base;
   const { machine, design } = core;
-  const slabs = slabsOf(machine, framesOfTables(kernel));
+  const slabs = slabsOf(machine, framesOfOthers(kernel));
   const objects = objectsInUse(kernel, slabs);
   const pids = new Map([...kernel.processes.values()].map((p) => [p.mm, p.pid]));
   const mms = [...objects[O_MM]].map((mm) => mmView(kernel, mm, pids.get(mm) ?? -1, objects));
@@ -108,14 +108,32 @@ export function processView(kernel: Kernel, holdings: Holdings = {}): ProcessVie
   };
 }
 
-/** Frames of the heap that are page tables: they say so themselves. */
-export function framesOfTables(kernel: Kernel): Set<number> {
+/** Frames of the heap that are page tables or arrays of scattered memory: they say so themselves. */
+function framesOfOthers(kernel: Kernel): Set<number> {
   const { machine, design } = kernel.base.core;
   const frames = new Set<number>();
   machine.heap.forEachFrame((pfn) => {
-    if (design.typeOf(pfn) === T_PGTABLE) frames.add(pfn);
+    const type = design.typeOf(pfn);
+    if (type === T_PGTABLE || type === T_MISC) frames.add(pfn);
   });
   return frames;
+}
+
+/** Frames of arrays that are too large for a cache: pages of the heap that are Misc. */
+export function framesOfArrays(kernel: Kernel): number[] {
+  const { machine, design } = kernel.base.core;
+  const frames: number[] = [];
+  machine.heap.forEachFrame((pfn) => {
+    if (design.typeOf(pfn) === T_MISC) frames.push(pfn);
+  });
+  return frames;
+}
+
+/** Tables of the kernel's own range: none before its first area. */
+export function kernelTables(kernel: Kernel): readonly TableView[] {
+  const { base } = kernel;
+  const { initMm } = base.core;
+  return base.tables.pgd(initMm) === NONE ? [] : walkTables(base, initMm).tables;
 }
 
 /** All objects of each kind that are handed out: neither on a free list nor fresh. */

@@ -101,6 +101,7 @@ function countEntry(view: ProcessView, mm: MmView, e: EntryView, into: Map<numbe
     if (!isMigration(e.lo, e.hi)) return;
   }
   if (!e.huge && e.there && (e.lo & PTE_SPECIAL) !== 0) return;
+  if (e.huge && e.there && view.core.isHugeZero(e.pfn)) return;
   if (e.there && view.base.special?.countsAsFolio(e.pfn) === true) return add(MM_RSS_FILE, 1);
   const folio = view.folioAt(e.there ? e.pfn : swapOffset(e.lo, e.hi));
   if (folio !== undefined) add(view.base.zap.rssOf(folio.ref), pages);

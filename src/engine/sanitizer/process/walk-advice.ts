@@ -1,14 +1,12 @@
 /**
- * Steps of a walk that move pages about: madvise, mremap, pins, migration,
- * compaction, reclaim, merging, splitting. None but a few kinds of advice changes
- * what a process sees.
+ * Steps of a walk that move pages about: madvise, mremap, migration, compaction,
+ * reclaim, splitting. None but a few kinds of advice changes what a process sees.
  */
 import * as c from "../../process/constants.js";
-import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "../../process/gup.js";
-import type { UserPages } from "../../process/user-pages.js";
 import type { Ref } from "../../../units.js";
 import type { Draw } from "./program.js";
-import { cellOf, punchHole, writeCell, type Cell, type RefPage } from "./reference.js";
+import { byNumber } from "./devices.js";
+import { freeLazily, punchHole, type RefPage, type RefProcess } from "./reference.js";
 import type { Live, Range, WalkState } from "./walk-state.js";
 
 const PAGE = 4096;
@@ -40,25 +38,39 @@ const ADVICE = [
   c.MADV_REMOVE,
 ];
 
+/** Advice as it was given, and whether the engine did it. */
+interface Advised {
+  readonly range: Range;
+  readonly advice: number;
+  readonly done: boolean;
+  readonly all: readonly RefProcess[];
+}
+
 /** What advice does to one page that is mapped: "" or its errno. */
-function advisePage(live: Live, vpn: number, page: RefPage, range: Range, advice: number): string {
+function advisePage(live: Live, vpn: number, page: RefPage, advised: Advised): string {
+  const { range, advice } = advised;
   const anonymous = page.object === null && !page.hugetlb;
+  const device = page.object?.kind === "device";
+  const pfn = device && byNumber(page.object);
   switch (advice) {
     case c.MADV_DONTNEED: {
-      if (!page.hugetlb) live.ref.forget(vpn);
+      if (pfn) return "EINVAL";
+      if (device) page.gone = true;
+      else if (!page.hugetlb) live.ref.forget(vpn);
       else if (vpn === range.start && vpn % HUGE !== 0) return "EINVAL";
       else if (vpn - (vpn % HUGE) + HUGE <= range.end) live.ref.forget(vpn);
       return "";
     }
     case c.MADV_FREE:
       if (!anonymous) return "EINVAL";
-      if (page.own !== null) page.own.lazy = true;
+      if (page.own !== null) freeLazily(page.own, advised.all);
       return "";
     case c.MADV_COLD:
     case c.MADV_PAGEOUT:
-      return page.hugetlb ? "EINVAL" : "";
+      return page.hugetlb || pfn ? "EINVAL" : "";
     case c.MADV_DONTFORK:
     case c.MADV_DOFORK:
+      if (device && advice === c.MADV_DOFORK) return "EINVAL";
       page.dontFork = advice === c.MADV_DONTFORK;
       return "";
     case c.MADV_WIPEONFORK:
@@ -73,21 +85,24 @@ function advisePage(live: Live, vpn: number, page: RefPage, range: Range, advice
       return "";
     case c.MADV_POPULATE_READ:
     case c.MADV_POPULATE_WRITE:
-      return populate(live, vpn, page, advice === c.MADV_POPULATE_WRITE);
+      return pfn ? "EINVAL" : populate(live, vpn, page, advised);
     default:
       return "";
   }
 }
 
-function populate(live: Live, vpn: number, page: RefPage, write: boolean): string {
+function populate(live: Live, vpn: number, page: RefPage, { advice, done }: Advised): string {
+  const write = advice === c.MADV_POPULATE_WRITE;
   if ((page.prot & (write ? 2 : 1)) === 0) return "EINVAL";
   if (live.ref.signal(vpn, write) !== "") return "EFAULT";
-  if (write) live.ref.writable(page);
+  // Where it was refused on the way, what the engine has shows how far it came.
+  if (write && done) live.ref.writable(page);
   return "";
 }
 
 /** What advice for a range must come to; the reference is changed as far as it goes. */
-function adviseRange(live: Live, range: Range, advice: number): string {
+function adviseRange(live: Live, advised: Advised): string {
+  const { range, advice } = advised;
   const stops = advice === c.MADV_POPULATE_READ || advice === c.MADV_POPULATE_WRITE;
   let gap = "";
   for (let vpn = range.start; vpn < range.end; vpn++) {
@@ -97,7 +112,7 @@ function adviseRange(live: Live, range: Range, advice: number): string {
       gap = "ENOMEM";
       continue;
     }
-    const error = advisePage(live, vpn, page, range, advice);
+    const error = advisePage(live, vpn, page, advised);
     if (error !== "") return error;
   }
   return gap;
@@ -109,15 +124,23 @@ export function advise(s: WalkState, draw: Draw, live: Live): void {
   if (range === null) return;
   const pages = [...live.ref.pages].filter(([vpn]) => vpn >= range.start && vpn < range.end);
   const pooled = pages.some(([, page]) => page.hugetlb);
-  if (pooled && advice === c.MADV_REMOVE) return;
+  const devices = pages.some(([, page]) => page.object?.kind === "device");
+  if ((pooled || devices) && advice === c.MADV_REMOVE) return;
+  const populates = advice === c.MADV_POPULATE_READ || advice === c.MADV_POPULATE_WRITE;
   s.doing = `madvise ${advice} of ${range.start.toString(16)}–${range.end.toString(16)}`;
   const length = (range.end - range.start) * PAGE;
   const got = s.outcome(() => live.process.madvise(range.start * PAGE, length, advice));
-  const must = adviseRange(live, range, advice);
+  const must = adviseRange(live, {
+    range,
+    advice,
+    done: got === "",
+    all: s.lives.map((l) => l.ref),
+  });
   // Whether a huge page can be made is the engine's business; contents must stay.
   if (advice === c.MADV_COLLAPSE) return;
   if (pooled && got === "EFAULT" && s.poolIsEmpty()) return;
-  if (got === "ENOMEM" && s.options.mayFail) s.resync(live, range);
+  if (populates && got !== "") s.resync(live, range);
+  else if (got === "ENOMEM" && s.options.mayFail) s.resync(live, range);
   s.agree(got, must);
 }
 
@@ -138,8 +161,10 @@ export function remap(s: WalkState, draw: Draw, live: Live): void {
   let to = 0x10000 + draw.below(4096);
   if (pooled || draw.once(3)) to -= to % HUGE;
   if (pooled && how === 0 && draw.once(2)) pages += HUGE;
+  const device = live.ref.pages.get(from)?.object?.kind === "device";
+  if (device && pages > old && how === FIXED) pages = old;
   s.doing = `mremap ${from.toString(16)}, ${old} to ${pages} pages, flags ${how}, to ${to.toString(16)}`;
-  moveTo(s, live, { from, old, pages, how, to, pooled });
+  moveTo(s, live, { from, old, pages, how, to, pooled, device });
 }
 
 const FIXED = c.MREMAP_MAYMOVE | c.MREMAP_FIXED;
@@ -152,12 +177,16 @@ interface Move {
   readonly how: number;
   readonly to: number;
   readonly pooled: boolean;
+  readonly device: boolean;
 }
 
 /** What must be refused; "" for what may go well. */
-function refusal(live: Live, { from, old, pages, how, to, pooled }: Move): string {
+function refusal(live: Live, { from, old, pages, how, to, pooled, device }: Move): string {
   const fixed = (how & c.MREMAP_FIXED) !== 0;
-  if (fixed && from + old > to && to + pages > from) return "EINVAL";
+  // DONTUNMAP is told a place too, though only as a wish (vrm_implies_new_addr of 6.18).
+  if ((fixed || how === STAY) && from + old > to && to + pages > from) return "EINVAL";
+  if (device && how === STAY) return "EINVAL";
+  if (device && pages > old) return "EFAULT";
   if (pooled && pages > old) return "EINVAL";
   const cuts = live.ref.cutsHuge(to) || live.ref.cutsHuge(to + pages);
   return fixed && cuts ? "EINVAL" : "";
@@ -195,107 +224,35 @@ function moveTo(s: WalkState, live: Live, move: Move): void {
   }
   if (!ref.isFree(at, at + pages)) s.fail("it was put over something");
   if (move.pooled && at % HUGE !== 0) s.fail("a hugetlb mapping is not aligned");
-  ref.move(from, old, at, pages, (how & c.MREMAP_DONTUNMAP) !== 0);
-}
-
-/** Pages got through GUP and held; a device may write into them later. */
-export function pin(s: WalkState, draw: Draw, live: Live): void {
-  if (s.pins.length >= 6) return;
-  const start = s.page(draw, live);
-  const count = 1 + draw.below(4);
-  const write = draw.once(2);
-  const longterm = draw.once(3);
-  const flags = FOLL_PIN | (write ? FOLL_WRITE : 0) | (longterm ? FOLL_LONGTERM : 0);
-  const how = draw.of(["fast", "slow"] as const);
-  const pages = Array.from({ length: count }, (_, i) => live.ref.pages.get(start + i));
-  // Memory that may be written and not read: fast does not look, slow refuses.
-  if (pages.some((p) => p?.prot === 2)) return;
-  s.doing = `${how} pin of ${count} pages at ${start.toString(16)}, flags ${flags.toString(16)}`;
-  let got: UserPages | null = null;
-  const result = s.outcome(() => {
-    got = live.process.gup(start * PAGE, count * PAGE, flags, how);
-  });
-  const cells: (Cell | null)[] = [];
-  let must = "";
-  for (const [i, page] of pages.entries()) {
-    must = pinRefusal(live, start + i, page, write, longterm);
-    if (must !== "" || page === undefined) break;
-    const copied = result === "" && !s.pagemap(live, start + i).zero;
-    cells.push(pinnedCell(live, page, write || (longterm && !page.shared), copied));
+  const stays = (how & c.MREMAP_DONTUNMAP) !== 0;
+  const before = s.options.mayFail && !stays ? new Map(ref.pages) : null;
+  ref.move(from, old, at, pages, stays);
+  if (before === null) return;
+  // An old VMA that cannot be split stays, its pages gone (unmap_source_vma of 6.18).
+  const maps = process.maps();
+  for (let vpn = from; vpn < from + old; vpn++) {
+    const was = before.get(vpn);
+    const left = maps.some((v) => v.start <= vpn * PAGE && v.end > vpn * PAGE);
+    if (was !== undefined && left && !ref.pages.has(vpn))
+      ref.pages.set(vpn, { ...was, own: null, gone: was.object?.kind === "device" });
   }
-  if (result === "EFAULT" && pages.some((p) => p?.hugetlb) && s.poolIsEmpty()) return;
-  if (result === "ENOMEM") s.resync(live, { start, end: start + count });
-  if (s.agree(result, must) && got !== null) keep(s, live, got, cells, write, start);
 }
 
-function keep(
-  s: WalkState,
-  live: Live,
-  pages: UserPages,
-  cells: (Cell | null)[],
-  write: boolean,
-  start: number,
-): void {
-  for (const [i, cell] of cells.entries()) {
-    if (cell === null || !cell.lazy || !write) continue;
-    s.settle(cell, s.frame(s.pagemap(live, start + i).pfn), () => {});
-    cell.lazy = false;
-  }
-  s.pins.push({ pages, cells, write, pid: live.process.pid });
-}
-
-function pinRefusal(
-  live: Live,
-  vpn: number,
-  page: RefPage | undefined,
-  write: boolean,
-  longterm: boolean,
-): string {
-  if (page === undefined || live.ref.signal(vpn, write) !== "") return "EFAULT";
-  const disk = page.shared && page.object?.kind === "disk";
-  return write && longterm && disk ? "EFAULT" : "";
-}
-
-/**
- * The cell that the pinned page is; null for the zero page. `own`: the pin made
- * it the process's own, as a long one does so as not to see its file change.
- */
-function pinnedCell(live: Live, page: RefPage, own: boolean, copied: boolean): Cell | null {
-  if (page.own !== null) return page.own;
-  if (page.object !== null) return own ? live.ref.writable(page) : cellOf(page.object, page.index);
-  // Untouched memory: a page of zeroes of its own, or the zero page of all.
-  return own || copied ? live.ref.writable(page) : null;
-}
-
-export function useOrUnpin(s: WalkState, draw: Draw): void {
-  if (s.pins.length === 0) return;
-  const i = draw.below(s.pins.length);
-  const { pages, cells, write } = s.pins[i];
-  s.doing = `use of pin ${i}`;
-  if (write && draw.once(2)) {
-    const page = draw.below(cells.length);
-    const bytes = draw.bytes(4);
-    const cell = cells[page];
-    if (cell?.cut === true) return;
-    pages.write(page * PAGE + 8, bytes);
-    if (cell !== null) writeCell(cell, 8, bytes);
-    return;
-  }
-  s.doing = `end of pin ${i}`;
-  pages.release(write);
-  s.pins.splice(i, 1);
-}
-
-/** A frame that the process maps, and no zero page; −1 for none. */
+/** A frame that the process maps, and no zero page nor a device's; −1 for none. */
 function frameOf(s: WalkState, draw: Draw, live: Live): number {
-  const is = s.pagemap(live, s.page(draw, live));
+  const vpn = s.page(draw, live);
+  if (live.ref.pages.get(vpn)?.object?.kind === "device") return -1;
+  const is = s.pagemap(live, vpn);
   return is.present && !is.zero ? is.pfn : -1;
 }
 
 export function migrate(s: WalkState, draw: Draw, live: Live): void {
   s.doing = "migration of a page";
   const pfn = frameOf(s, draw, live);
-  if (pfn >= 0) s.kernel.migration.move(pfn);
+  if (pfn < 0) return;
+  const held = s.whoHolds(pfn);
+  const moved = s.kernel.migration.move(pfn) === 0;
+  if (moved && held !== null) s.fail(`it moved, and ${held} holds it`, pfn);
 }
 
 export function split(s: WalkState, draw: Draw, live: Live): void {
@@ -312,15 +269,6 @@ export function split(s: WalkState, draw: Draw, live: Live): void {
   const now = core.design.descriptorOf(first);
   folios.unlock(now);
   folios.put(now);
-}
-
-export function merge(s: WalkState, draw: Draw, live: Live): void {
-  s.doing = "merging of two pages";
-  const other = draw.of(s.lives);
-  s.kernel.ksm.merge(
-    { mm: live.process.mm, vpn: s.page(draw, live) },
-    { mm: other.process.mm, vpn: s.page(draw, other) },
-  );
 }
 
 export function upkeep(s: WalkState, draw: Draw): void {

@@ -12,6 +12,7 @@ import type { Kernel } from "../../process/kernel.js";
 import type { OpenFile } from "../../process/open-file.js";
 import type { PagemapEntry, Process } from "../../process/process.js";
 import type { UserPages } from "../../process/user-pages.js";
+import { Devices } from "./devices.js";
 import type { Draw } from "./program.js";
 import { newCell, type RefProcess, type Cell, type RefObject, type RefPage } from "./reference.js";
 import type { HeldFolio, Holdings } from "./shape.js";
@@ -38,6 +39,9 @@ export interface LiveFile {
 export interface Pin {
   readonly pages: UserPages;
   readonly cells: readonly (Cell | null)[];
+  /** FOLL_PIN: what it holds is the process's page. With FOLL_GET only its count is sure. */
+  readonly pinned: boolean;
+  /** It may be written through. */
   readonly write: boolean;
   readonly pid: number;
 }
@@ -63,6 +67,8 @@ export class WalkState {
   readonly lives: Live[] = [];
   readonly files: LiveFile[] = [];
   readonly pins: Pin[] = [];
+  /** Drivers' memory and scattered memory. */
+  readonly devices: Devices;
   /** Pages taken so that memory runs out. */
   readonly taken: number[] = [];
   /** What each step was, for a report. */
@@ -74,6 +80,7 @@ export class WalkState {
   constructor(kernel: Kernel, options: WalkOptions) {
     this.kernel = kernel;
     this.options = options;
+    this.devices = new Devices(kernel);
     const { machine } = kernel;
     const free = (): number =>
       machine.config.zones.reduce((sum, _zone, i) => sum + machine.buddy.freePages(i), 0);
@@ -86,8 +93,10 @@ export class WalkState {
 
   /** What the sanitizer must be told: pins, and the pages taken. */
   holdings(): Holdings {
-    const blocks = this.taken.map((pfn) => ({ ...BARE, pfn }));
-    return { folios: this.held(), blocks };
+    const taken = this.taken.map((pfn) => ({ ...BARE, pfn }));
+    const users = { refs: this.lives.map((l) => l.ref), cells: this.pins.flatMap((p) => p.cells) };
+    const blocks = [...taken, ...this.devices.blocks(users)];
+    return { folios: [...this.held(), ...this.devices.folios()], blocks };
   }
 
   /** Gives the pages taken back. */
@@ -232,7 +241,22 @@ export class WalkState {
     for (const [i, pin] of this.pins.entries())
       for (const pfn of pin.pages.pfns)
         if (!core.isZeroPage(pfn) && !core.isHugeZero(pfn & -HUGE))
-          yield { pfn, refs: 0, pins: 1, who: `pin ${i} of process ${pin.pages.pid}` };
+          yield {
+            pfn,
+            refs: pin.pinned ? 0 : 1,
+            pins: pin.pinned ? 1 : 0,
+            who: `pin ${i} of process ${pin.pages.pid}`,
+          };
+  }
+
+  /** Which pin has a page of the folio that a frame belongs to; null for none. */
+  whoHolds(pfn: number): string | null {
+    const { design } = this.kernel.machine;
+    const block = design.blockOf(pfn);
+    const i = this.pins.findIndex(({ pages }) =>
+      pages.pfns.some((held) => design.blockOf(held) === block),
+    );
+    return i < 0 ? null : `pin ${i}`;
   }
 
   /** The VMAs lie over the same pages, with the same rights. */
@@ -261,13 +285,15 @@ export class WalkState {
           if (live.ref.signal(vpn, false) === "SIGBUS")
             this.fail(`${where} is mapped beyond the end of its file`, is.pfn);
           this.compare(this.frame(is.pfn), cell, where, is.pfn);
-        } else if (!is.swapped && page.own !== null && page.own.data.size > 0 && !page.own.lazy)
+        } else if (page.object?.kind === "device" && !page.gone)
+          this.fail(`${where}: a page of a device is mapped no more`);
+        else if (!is.swapped && page.own !== null && page.own.data.size > 0 && !page.own.lazy)
           this.fail(`${where}: what was written there is neither in memory nor in swap`);
       }
     }
     for (const [i, pin] of this.pins.entries())
       for (const [at, pfn] of pin.pages.pfns.entries())
-        if (pin.cells[at]?.cut !== true)
+        if (pin.pinned && pin.cells[at]?.cut !== true)
           this.compare(this.frame(pfn), pin.cells[at] ?? null, `pin ${i}, page ${at}`, pfn);
   }
 }

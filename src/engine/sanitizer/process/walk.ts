@@ -7,9 +7,12 @@
  */
 import type { RuleViolation } from "../../errors.js";
 import type { Kernel } from "../../process/kernel.js";
-import { advise, merge, migrate, pin, remap, split, upkeep, useOrUnpin } from "./walk-advice.js";
+import { advise, migrate, remap, split, upkeep } from "./walk-advice.js";
 import { create, operate, remove } from "./walk-files.js";
+import { merge, mergeAlike } from "./walk-ksm.js";
 import { exit, fork, map, protect, read, unmap, write } from "./walk-memory.js";
+import { direct, pin, useOrUnpin } from "./walk-pins.js";
+import { freeDevice, makeDevice, mapDevice, touchDevice } from "./walk-scattered.js";
 import { Draw } from "./program.js";
 import { RefProcess } from "./reference.js";
 import { inspectKernel, leaksOf } from "./sanitizer.js";
@@ -32,11 +35,17 @@ const STEPS: readonly (readonly [number, Step])[] = [
   [1, remove],
   [10, advise],
   [5, remap],
-  [3, pin],
+  [4, pin],
+  [1, direct],
   [4, useOrUnpin],
   [4, migrate],
   [2, split],
-  [2, merge],
+  [1, merge],
+  [3, mergeAlike],
+  [2, makeDevice],
+  [3, mapDevice],
+  [1, touchDevice],
+  [1, freeDevice],
   [2, upkeep],
 ];
 const WEIGHT = STEPS.reduce((sum, [weight]) => sum + weight, 0);
@@ -98,6 +107,9 @@ export class ProcessWalk {
       file.close();
       file.unlink();
     }
+    s.devices.finish();
+    // A page that somebody held when its last mapping went may stay in the swap cache till it is reclaimed.
+    while (s.kernel.base.swap.used > 0 && s.kernel.reclaim.some(64, 0 as Ref) > 0);
     s.kernel.setHugePages(0);
     s.giveBack();
     if (this.#memcg !== 0) s.kernel.base.memcgs.destroy(this.#memcg);

@@ -16,7 +16,7 @@ import type { Ref } from "../units.js";
 export function namerOf(
   machine: Machine,
   extra: ReadonlyMap<Ref, string>,
-): (access: Access) => string {
+): (place: Pick<Access, "ref" | "off">) => string {
   return ({ ref, off }) =>
     extra.get(ref) ??
     inPageArray(machine, ref, off) ??

@@ -1,5 +1,5 @@
 /**
- * Counted words that also add up what is added to chosen words.
+ * Words that also add up what is added to chosen words.
  *
  * A cache of descriptors counts its objects in one word, and every path that
  * takes or gives back an object adds to it there. Watching that word says how
@@ -7,7 +7,7 @@
  * what was allocated and freed in one step.
  */
 import type { Ref } from "../units.js";
-import { CountedWords } from "../engine/words/counted.js";
+import { ThreadedWords } from "./threaded-words.js";
 
 /** What was added to a word, and what was taken from it, since it is watched. */
 export interface Tally {
@@ -15,7 +15,7 @@ export interface Tally {
   down: number;
 }
 
-export class WatchedWords extends CountedWords {
+export class WatchedWords extends ThreadedWords {
   readonly #watched = new Map<number, Tally>();
 
   /** From now on adds up what `add32` changes of the word at (ref, off). */
@@ -27,7 +27,7 @@ export class WatchedWords extends CountedWords {
 
   override add32(ref: Ref, off: number, delta: number): number {
     const tally = this.#watched.get(ref * 16 + off);
-    if (tally !== undefined) {
+    if (tally !== undefined && !this.replays) {
       if (delta > 0) tally.up += delta;
       else tally.down -= delta;
     }

@@ -13,6 +13,8 @@ const SPARE = 64;
 export class Content {
   /** Hears of every copy; null while nobody watches. */
   onCopy: ((from: number, to: number) => void) | null = null;
+  /** Nothing is written: a thread that had waited does again what it has done already. */
+  muted = false;
   readonly #pages = new Map<number, Uint8Array>();
   readonly #spare: Uint8Array[] = [];
 
@@ -34,6 +36,7 @@ export class Content {
   }
 
   write(frame: number, from: number, bytes: Uint8Array): void {
+    if (this.muted) return;
     let page = this.#pages.get(frame);
     if (page === undefined) {
       page = this.#spare.pop() ?? new Uint8Array(PAGE_SIZE);
@@ -44,6 +47,7 @@ export class Content {
 
   /** copy_highpage: what is in one frame is in the other too. */
   copy(from: number, to: number): void {
+    if (this.muted) return;
     if (this.onCopy !== null) this.onCopy(from, to);
     if (this.#pages.size === 0) return;
     const page = this.#pages.get(from);
@@ -53,7 +57,7 @@ export class Content {
 
   /** Zeroes from byte `from` on: what truncation does to the last page. */
   zeroFrom(frame: number, from: number): void {
-    this.#pages.get(frame)?.fill(0, from);
+    if (!this.muted) this.#pages.get(frame)?.fill(0, from);
   }
 
   /** Whether a frame reads as zeroes. */
@@ -72,7 +76,7 @@ export class Content {
 
   /** A fresh or freed frame: it reads as zeroes and takes no host memory. */
   clear(frame: number): void {
-    if (this.#pages.size === 0) return;
+    if (this.#pages.size === 0 || this.muted) return;
     const page = this.#pages.get(frame);
     if (page === undefined) return;
     this.#pages.delete(frame);

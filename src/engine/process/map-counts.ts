@@ -55,7 +55,9 @@ export class MapCounts {
 
   /** folio_maybe_mapped_shared: false only if one process has all mappings. */
   maybeShared(folio: Ref, order: number): boolean {
-    if (order === 0) return this.total(folio, 0) > 1;
+    const total = this.total(folio, order);
+    // One mapping is nobody else's, even where the bit still says otherwise.
+    if (order === 0 || total <= 1) return total > 1;
     return (this.w.load32(this.core.rest(folio), this.core.layout.mmIds) & MM_IDS_SHARED) !== 0;
   }
 

@@ -176,8 +176,16 @@ function perform(running: Running, process: Process, op: Op): Partial<Result> {
   }
 }
 
-/** A number of the program as the unsigned long that the kernel sees; 2^64 loses low bits. */
-const unsigned = (value: number): number => (value < 0 ? 2 ** 64 + value : value);
+/**
+ * A number of the program as the unsigned long that the kernel sees. Near 2^64 a
+ * number has no bits for single bytes: what is not a whole page stands in the
+ * middle of its page, which is all that the kernel asks of it.
+ */
+function unsigned(value: number): number {
+  if (value >= 0) return value;
+  const page = Math.floor(value / PAGE) * PAGE;
+  return 2 ** 64 + (page === value ? page : page + PAGE / 2);
+}
 
 function doMmap(process: Process, files: readonly OpenFile[], op: OpOf<"mmap">): number {
   const request = {

@@ -16,6 +16,7 @@ export interface KnownDifference {
   matches(difference: Difference, program: Program): boolean;
 }
 
+const MADV_PAGEOUT = 21;
 const MADV_COLLAPSE = 25;
 const MAP_HUGETLB = 0x40000;
 const PROT_GROWSDOWN = 0x1000000;
@@ -62,6 +63,16 @@ export const KNOWN: readonly KnownDifference[] = [
       UNMAPPING.has(op.op) &&
       what === `page: referenced after ${op.op}` &&
       lines.filter((line) => /\bfile\b.*\bactive\b/.test(line)).length === 2,
+  },
+  {
+    name: "pages that come back",
+    reason:
+      "a file's page that was reclaimed leaves a shadow entry, and is active when it comes back soon; the engine keeps none",
+    fidelity: "Differences from the live kernel",
+    matches: ({ what, lines, step }, program) =>
+      /^page: active after /.test(what) &&
+      lines.some((line) => /kernel: .*\bfile\b.*\bactive\b/.test(line)) &&
+      program.steps.slice(0, step).some((op) => op.op === "madvise" && op.advice === MADV_PAGEOUT),
   },
   {
     name: "PROT_GROWSDOWN up to the executor's memory",

@@ -37,6 +37,22 @@ describe("activation of pages in batches", () => {
   });
 });
 
+describe("pages that come back", () => {
+  const out = "p0 madvise address=b+0p length=4p advice=pageout\n";
+  const read = "p0 read address=b+0p pages=1\n";
+  const lines = ["kernel: present file lru active", "engine: present file lru"];
+  const what = "page: active after read";
+
+  it("are a file's, active on the kernel, after pages were reclaimed", () => {
+    expect(name(out + read, what, lines)).toBe("pages that come back");
+    expect(name(read, what, lines)).toBeNull();
+    const anonymous = ["kernel: present lru active anon", "engine: present lru anon"];
+    expect(name(out + read, what, anonymous)).toBeNull();
+    const engine = ["kernel: present file lru", "engine: present file lru active"];
+    expect(name(out + read, what, engine)).toBeNull();
+  });
+});
+
 describe("promises of pinned huge pages", () => {
   const hugetlb =
     "p0 mmap address=b+0p length=512p prot=rw flags=private|fixed|anonymous|hugetlb file=none offset=0\n";

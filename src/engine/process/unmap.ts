@@ -119,13 +119,13 @@ export class Unmap {
     const anon = folios.isAnon(folio);
     if (by !== "migration" && (vmas.flags(vma) & VM_LOCKED) !== 0) return false;
     const exclusive = anon && core.design.isExclusive(pfn);
-    // folio_try_share_anon_rmap_pte: a device may know this very page.
-    if (exclusive && folios.maybePinned(folio, order)) return false;
     if (by === "nothing" && anon && (lo & PTE_DIRTY) !== 0) {
-      // A lazily freed page that was written after all.
+      // A lazily freed page that was written after all, which is seen before who holds it.
       folios.lruMove(folio, order, PG_SWAPBACKED, 0);
       return false;
     }
+    // folio_try_share_anon_rmap_pte: a device may know this very page.
+    if (exclusive && folios.maybePinned(folio, order)) return false;
     if (exclusive) core.design.setExclusive(pfn, false);
     if ((lo & PTE_DIRTY) !== 0) folios.set(folio, PG_DIRTY);
     if (by === "migration") {

@@ -4,9 +4,11 @@
  * figure) each has its machine, all are warmed, and samples are taken in turn.
  * Arguments: mode, designs, samples, milliseconds of a sample.
  */
+import { widenInlining } from "../src/scenario/jit.node.js";
 import { bootMachine } from "./machines.js";
 import { bareBatches, bareRandom, folioBatches, folioRandom, rate } from "./pairs.js";
 
+widenInlining();
 const MODES = { bareBatches, folioBatches, bareRandom, folioRandom };
 const GIB = 16;
 

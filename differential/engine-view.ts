@@ -184,7 +184,7 @@ function showPages(
       (entry.present ? PAGE_BITS.present : 0) |
       (entry.swapped ? PAGE_BITS.swap : 0) |
       (entry.file ? PAGE_BITS.file : 0) |
-      (entry.exclusive ? PAGE_BITS.exclusive : 0) |
+      (entry.exclusivelyMapped ? PAGE_BITS.exclusive : 0) |
       (entry.huge ? PAGE_BITS["huge-mapped"] : 0);
     pages.push(showFrame(kernel, page, place, entry.pfn, entry.zero, hugetlb));
   }

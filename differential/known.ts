@@ -70,7 +70,7 @@ export const KNOWN: readonly KnownDifference[] = [
       "a file's page that was reclaimed leaves a shadow entry, and is active when it comes back soon; the engine keeps none",
     fidelity: "Differences from the live kernel",
     matches: ({ what, lines, step }, program) =>
-      /^page: active after /.test(what) &&
+      what.startsWith("page: active after ") &&
       lines.some((line) => /kernel: .*\bfile\b.*\bactive\b/.test(line)) &&
       program.steps.slice(0, step).some((op) => op.op === "madvise" && op.advice === MADV_PAGEOUT),
   },

@@ -26,13 +26,15 @@ export {
   parseDesigns,
 } from "./engine/design/presets.js";
 export type { Design } from "./engine/design/presets.js";
+export type { PageType, TypeName } from "./engine/design/word/axis-types.js";
 export { T_ANON, T_FILE, T_PGTABLE, T_SLAB } from "./engine/design/word/axis-types.js";
 export type { KnowsHead, PageDesign, PageImage } from "./engine/design/word/axis.js";
 
 // The engine.
 export { Machine } from "./engine/machine.js";
 export type { MachineConfig } from "./engine/machine.js";
-export { MmError, RuleViolation, SignalError } from "./engine/errors.js";
+export type { MachineRequest, Stretch } from "./engine/machine-plan.js";
+export { ERRNO, errnoName, MmError, RuleViolation, SignalError } from "./engine/errors.js";
 export { CountedWords } from "./engine/words/counted.js";
 export { PlainWords } from "./engine/words/plain.js";
 export type { LineCount } from "./engine/words/counted.js";
@@ -40,11 +42,22 @@ export type { Words } from "./engine/words/words.js";
 
 // Processes and their memory.
 export { Kernel } from "./engine/process/kernel.js";
-export type { KernelRequest } from "./engine/process/kernel.js";
+export type { KernelRequest, MemcgFacts } from "./engine/process/kernel.js";
+export type { Base } from "./engine/process/base.js";
+export type { Collapse } from "./engine/process/collapse.js";
+export type { Compaction } from "./engine/process/compaction.js";
+export type { Ksm, PageOf } from "./engine/process/ksm.js";
+export type { Migration } from "./engine/process/migrate.js";
+export type { Holder, Living, Operations } from "./engine/process/operations.js";
+export type { Reclaim } from "./engine/process/reclaim.js";
+export type { Splits } from "./engine/process/split.js";
+export type { PageFacts } from "./engine/process/page-facts.js";
 export { Process } from "./engine/process/process.js";
-export type { MmapOptions, PagemapEntry, Rss } from "./engine/process/process.js";
+export type { MmapOptions, PagemapEntry, Rss, VmaFacts } from "./engine/process/process.js";
 export { OpenFile } from "./engine/process/open-file.js";
 export { UserPages } from "./engine/process/user-pages.js";
+export type { PagesOf } from "./engine/process/user-pages.js";
+export { DEFAULT_POLICY } from "./engine/process/policy.js";
 export type { Policy, ThpChoice } from "./engine/process/policy.js";
 export { FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./engine/process/gup.js";
 export {
@@ -84,6 +97,30 @@ export {
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
+  VM_ACCOUNT,
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_DONTEXPAND,
+  VM_EXEC,
+  VM_HUGEPAGE,
+  VM_HUGETLB,
+  VM_IO,
+  VM_LOCKED,
+  VM_MAYEXEC,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_MERGEABLE,
+  VM_MIXEDMAP,
+  VM_NOHUGEPAGE,
+  VM_NORESERVE,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_READ,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_WIPEONFORK,
+  VM_WRITE,
 } from "./engine/process/constants.js";
 
 // Scattered memory and drivers.
@@ -92,14 +129,19 @@ export type { ScatteredMatrix } from "./engine/design/scattered-matrix.js";
 export { Scattered } from "./engine/process/scattered/scattered.js";
 export type { AreaOptions } from "./engine/process/scattered/scattered.js";
 export { Area } from "./engine/process/scattered/area.js";
-export type { UserMapOptions } from "./engine/process/scattered/area.js";
+export type { PagesObject, UserMapOptions } from "./engine/process/scattered/area.js";
 export type { FreeReport } from "./engine/process/scattered/scattered-base.js";
 export type { ScatterList } from "./engine/process/scattered/scatter-list.js";
 export type { KernelStack } from "./engine/process/scattered/kernel-stack.js";
 export type { RingBuffer } from "./engine/process/scattered/ring-buffer.js";
 export type { StaleMapping } from "./engine/process/scattered/audit.js";
 export { DriverMemory, MEMORY_KINDS } from "./engine/drivers/driver-memory.js";
-export type { DriverBlock, MemoryNeeds, Offer } from "./engine/drivers/driver-memory.js";
+export type {
+  DriverBlock,
+  MemoryKind,
+  MemoryNeeds,
+  Offer,
+} from "./engine/drivers/driver-memory.js";
 export { PrivateWriter, RECOGNITIONS, TtmDevice } from "./engine/drivers/ttm.js";
 export type { Recognition, TtmOptions, TtmTable, Unpopulated } from "./engine/drivers/ttm.js";
 

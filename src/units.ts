@@ -30,10 +30,15 @@ export type NodeId = Branded<"NodeId">;
 /** A row of the machine's zone table (node and zone type together). */
 export type ZoneIndex = Branded<"ZoneIndex">;
 
+/** Says that a number is a page frame number. Checks nothing. */
 export const pfn = (n: number): Pfn => n as Pfn;
+/** Says that a number is an order. Checks nothing. */
 export const order = (n: number): Order => n as Order;
+/** Says that a number is a count of pages. Checks nothing. */
 export const pageCount = (n: number): PageCount => n as PageCount;
+/** Says that a number is a count of bytes. Checks nothing. */
 export const bytes = (n: number): Bytes => n as Bytes;
+/** Says that a number is a place in the arena, in units of 16 bytes. Checks nothing. */
 export const ref = (n: number): Ref => n as Ref;
 export const nodeId = (n: number): NodeId => n as NodeId;
 

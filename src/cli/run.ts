@@ -78,14 +78,20 @@ async function run(asked: string, options: RunOptions): Promise<void> {
     path,
     designs,
     timeout: options.timeout,
-    onDesign: () => progress.update("running designs", ++done, designs.length),
+    // A log has the report; progress is for who waits at a terminal.
+    onDesign: () => {
+      done++;
+      if (process.stderr.isTTY) progress.update("running designs", done, designs.length);
+    },
   });
   process.off("SIGINT", interrupted);
   progress.finish();
   const report = runReport({ file: asked, name: ran.name, about: ran.about }, ran.runs);
   const color = wantsColor(process.stdout, process.env);
   await print(options.json === true ? renderRunJson(report) : renderRun(report, { color }));
-  const trouble = troubleLine(ran.runs, asked);
+  // On a terminal the report has just said it; a file or a program that reads it may not be looked at.
+  const seen = process.stdout.isTTY && options.json !== true;
+  const trouble = seen ? null : troubleLine(ran.runs, asked);
   if (trouble !== null) process.stderr.write(`memdesc: ${trouble}\n`);
   process.exitCode = exitCodeOf(ran.runs);
 }

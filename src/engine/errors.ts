@@ -4,35 +4,44 @@
  * invariant is a RuleViolation, which is never the user's fault.
  */
 
-/** Names of the errno values that the engine returns. */
-const ERRNO: Readonly<Record<number, string>> = {
-  1: "EPERM",
-  4: "EINTR",
-  5: "EIO",
-  6: "ENXIO",
-  9: "EBADF",
-  11: "EAGAIN",
-  12: "ENOMEM",
-  13: "EACCES",
-  14: "EFAULT",
-  16: "EBUSY",
-  17: "EEXIST",
-  22: "EINVAL",
-  28: "ENOSPC",
-  75: "EOVERFLOW",
-  95: "EOPNOTSUPP",
-  133: "EHWPOISON",
-};
+/** Numbers of errno.h by name: what the engine returns (below zero) and MmError carries. */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  ESRCH: 3,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
+  EHWPOISON: 133,
+} as const;
+
+const ERRNO_NAMES = new Map<number, string>(Object.entries(ERRNO).map(([name, n]) => [n, name]));
+
+/** Name of an errno, of either sign: `ENOMEM` for 12 and −12; `errno 200` for one without a name here. */
+export const errnoName = (errno: number): string =>
+  ERRNO_NAMES.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;
 
 /** A refusal by the engine, with the kernel's errno. */
 export class MmError extends Error {
   override readonly name = "MmError";
   /** Positive, as in errno.h. */
   readonly errno: number;
+  /** Its name: `ENOMEM`. */
   readonly code: string;
 
   constructor(errno: number, asked: string, why: string) {
-    const code = ERRNO[errno] ?? `errno ${errno}`;
+    const code = errnoName(errno);
     super(`${asked}: ${code}: ${why}`);
     this.errno = errno;
     this.code = code;
@@ -68,9 +77,11 @@ export class SignalError extends Error {
   /** Byte address of the access. */
   readonly addr: number;
 
-  constructor(result: number, addr: number, write: boolean, pid: number) {
-    const [signal, why] = SIGNALS[result] ?? ["SIGSEGV", `fault ${result}`];
-    super(`process ${pid} ${write ? "writes" : "reads"} 0x${addr.toString(16)}: ${signal}: ${why}`);
+  /** `why` where more is known than what the fault came to. */
+  constructor(result: number, addr: number, write: boolean, pid: number, why?: string) {
+    const [signal, usual] = SIGNALS[result] ?? ["SIGSEGV", `fault ${result}`];
+    const does = write ? "writes" : "reads";
+    super(`process ${pid} ${does} 0x${addr.toString(16)}: ${signal}: ${why ?? usual}`);
     this.signal = signal;
     this.addr = addr;
   }

@@ -26,6 +26,7 @@ export const KINDS = [
   "absent",
 ] as const;
 
+/** One of {@link KINDS}. */
 export type Kind = (typeof KINDS)[number];
 
 /** The number of a kind in columns of typed arrays: its place in {@link KINDS}. */

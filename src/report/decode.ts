@@ -4,67 +4,14 @@
  * Which field of a struct shows at an offset that several share is decided by
  * what the page is, as a debugger would; values are read from the words.
  */
-import {
-  LOCATION_MASK,
-  locationKey,
-  PG_ACTIVE,
-  PG_ARCH_1,
-  PG_ARCH_2,
-  PG_ARCH_3,
-  PG_DIRTY,
-  PG_HEAD,
-  PG_HWPOISON,
-  PG_IDLE,
-  PG_LOCKED,
-  PG_LRU,
-  PG_MLOCKED,
-  PG_OWNER_2,
-  PG_OWNER_PRIV_1,
-  PG_PRIVATE,
-  PG_PRIVATE_2,
-  PG_RECLAIM,
-  PG_REFERENCED,
-  PG_RESERVED,
-  PG_SWAPBACKED,
-  PG_UNEVICTABLE,
-  PG_UPTODATE,
-  PG_WRITEBACK,
-  FL_HUGETLB,
-  FL_LARGE_RMAPPABLE,
-} from "../engine/design/word/axis-flags.js";
+import { LOCATION_MASK, locationKey } from "../engine/design/word/axis-flags.js";
+import { FLAG_NAMES } from "../engine/design/word/axis-flag-names.js";
 import { MISC_NAMES, T_BUDDY, T_MISC, TYPE_NAMES } from "../engine/design/word/axis-types.js";
 import type { StructField, StructTable } from "../engine/layout/struct-table.js";
 import type { Machine } from "../engine/machine.js";
 import { ZONE_TYPES } from "../engine/pages/zones.js";
 import type { Ref } from "../units.js";
 import type { PageField, PageWord } from "./page-model.js";
-
-const FLAG_NAMES: readonly (readonly [number, string])[] = [
-  [PG_LOCKED, "locked"],
-  [PG_WRITEBACK, "writeback"],
-  [PG_REFERENCED, "referenced"],
-  [PG_UPTODATE, "uptodate"],
-  [PG_DIRTY, "dirty"],
-  [PG_LRU, "lru"],
-  [PG_HEAD, "head"],
-  [PG_ACTIVE, "active"],
-  [PG_OWNER_PRIV_1, "owner_priv_1"],
-  [PG_OWNER_2, "owner_2"],
-  [PG_ARCH_1, "arch_1"],
-  [PG_RESERVED, "reserved"],
-  [PG_PRIVATE, "private"],
-  [PG_PRIVATE_2, "private_2"],
-  [PG_RECLAIM, "reclaim"],
-  [PG_SWAPBACKED, "swapbacked"],
-  [PG_UNEVICTABLE, "unevictable"],
-  [PG_MLOCKED, "mlocked"],
-  [PG_IDLE, "idle"],
-  [PG_ARCH_2, "arch_2"],
-  [PG_HWPOISON, "hwpoison"],
-  [PG_ARCH_3, "arch_3"],
-  [FL_HUGETLB, "hugetlb"],
-  [FL_LARGE_RMAPPABLE, "large_rmappable"],
-];
 
 /** enum pagetype of 6.18, by its top byte. */
 const PAGE_TYPES: Readonly<Record<number, string>> = {

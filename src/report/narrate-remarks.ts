@@ -40,7 +40,7 @@ export function remarkLines(said: readonly Said[], style: RemarkStyle): string[]
   return [
     ...wrap(subjectOf(remark), style.indent),
     ...groups.flatMap(({ designs, value }) => {
-      const names = designs.join(", ");
+      const names = listed(designs);
       const [line, ...more] = value.split("\n");
       if (more.length === 0) return wrap(`${names}: ${line.trim()}`, inside);
       return [...wrap(`${names}:`, inside), line, ...more];
@@ -58,6 +58,22 @@ export function grouped(
   }
   return [...groups].map(([value, designs]) => ({ designs, value }));
 }
+
+/** Names one after another; of letters that follow each other the first and the last: `A–H`. */
+export function listed(names: readonly string[]): string {
+  const parts: string[] = [];
+  for (let i = 0; i < names.length;) {
+    let end = i + 1;
+    while (end < names.length && follows(names[end - 1], names[end])) end++;
+    if (end - i < 3) parts.push(...names.slice(i, end));
+    else parts.push(`${names[i]}–${names[end - 1]}`);
+    i = end;
+  }
+  return parts.join(", ");
+}
+
+const follows = (a: string, b: string): boolean =>
+  a.length === 1 && b.length === 1 && b.charCodeAt(0) === a.charCodeAt(0) + 1;
 
 /** What a remark is about, the same in every design that makes it. */
 export function subjectOf(remark: Remark): string {
@@ -138,12 +154,20 @@ function pageLines(page: ShownPage, indent: string): string[] {
   const from = page.block === page.pfn ? "" : ` from frame ${page.block}`;
   const facts = [
     `frame ${page.pfn}: ${page.type}`,
+    ...(page.exclusive ? ["exclusive"] : []),
     `order ${page.order}${from}`,
     ...(page.descriptor === null ? [] : [`described at ${page.descriptor}`]),
     ...(page.references === null ? [] : [plural(page.references, "reference")]),
+    ...(page.mapcount === null ? [] : [plural(page.mapcount, "mapping")]),
+    ...(page.pins === null || page.pins === 0 ? [] : [pinsText(page.pins)]),
   ];
+  const flags = page.flags.length === 0 ? [] : [`flags ${page.flags.join(" ")}`];
   return [
     ...wrap(facts.join(", "), indent),
+    ...flags.flatMap((text) => wrap(text, `${indent}  `, `${indent}  `)),
     ...wrap(page.words.join(" "), `${indent}  `, `${indent}  `),
   ];
 }
+
+const pinsText = (pins: number | "maybe"): string =>
+  pins === "maybe" ? "may be pinned" : plural(pins, "pin");

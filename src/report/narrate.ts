@@ -7,11 +7,18 @@
  * within the width.
  */
 import { formatBytes, formatCount } from "../units.js";
-import { OK, type DesignRun, type Entry, type Lines, type Step } from "../scenario/record.js";
+import type { BrokenRule, DesignRun, Entry, Lines, Outcome, Step } from "../scenario/record.js";
 import { formatChange, NONE } from "./format.js";
 import { paint, type Paint } from "./paint.js";
-import { outcomeText, stepsOf, VERDICTS, type ComparisonRow, type RunReport } from "./run-model.js";
-import { grouped, remarkLines, subjectOf } from "./narrate-remarks.js";
+import {
+  outcomeText,
+  stepsOf,
+  VERDICTS,
+  withoutFrames,
+  type ComparisonRow,
+  type RunReport,
+} from "./run-model.js";
+import { grouped, listed, remarkLines, subjectOf } from "./narrate-remarks.js";
 import { printable, tableLines, textWidth, WIDTH, wrap } from "./table.js";
 
 /** Names up to here stand in tables as they are. */
@@ -31,7 +38,7 @@ export function renderRun(report: RunReport, options: { readonly color: boolean 
     comparisonLines(report.comparison, names, p),
     lineTables(report, names, p),
     differenceLines(report, names, p),
-    report.runs.flatMap((run) => outcomeLines(run, names, p)),
+    troubleLines(report.runs, names, p),
   ];
   const lines = sections
     .filter((section) => section.length > 0)
@@ -79,7 +86,7 @@ function timelineLines(runs: readonly DesignRun[], names: Names, p: Paint): stri
  * Lays timelines side by side: entries are the same where they have the same
  * place among the entries after the same step, and are about the same thing.
  */
-function merge(runs: readonly DesignRun[]): Together[] {
+function merge(runs: readonly Pick<DesignRun, "design" | "timeline">[]): Together[] {
   const rows = new Map<string, Together & { readonly order: number }>();
   for (const { design, timeline } of runs) {
     let step = 0;
@@ -146,9 +153,7 @@ function saidLines(
   p: Paint,
 ): string[] {
   const runs = steps.map(({ design, entry }) => ({ design, timeline: entry.said }));
-  return merge(runs.map((run) => ({ ...run, outcome: OK }))).flatMap(({ entries }) =>
-    betweenLines(entries, designs, names, INDENT, p),
-  );
+  return merge(runs).flatMap(({ entries }) => betweenLines(entries, designs, names, INDENT, p));
 }
 
 /** Cache lines, descriptors, bytes: what a step cost. `sizes`: say how large a descriptor is. */
@@ -183,7 +188,7 @@ const mean = (n: number): string => (Number.isInteger(n) ? formatCount(n) : n.to
 
 function comparisonLines(rows: readonly ComparisonRow[], names: Names, p: Paint): string[] {
   const heading = rows.length === 1 ? "IN ALL" : "SIDE BY SIDE";
-  return tableLines({
+  const table = tableLines({
     align: ["left", "right", "right", "right", "right", "right", "right", "left"],
     rows: [
       [
@@ -208,6 +213,21 @@ function comparisonLines(rows: readonly ComparisonRow[], names: Names, p: Paint)
       ]),
     ],
   });
+  return [...table, ...outsideLines(rows, names).map(p.dim)];
+}
+
+/** What of the table did not happen in a step; nothing where all did. */
+function outsideLines(rows: readonly ComparisonRow[], names: Names): string[] {
+  const outside = rows.map(({ design, outside: traffic }) => ({
+    design: nameOf(names, design),
+    value: traffic === null ? "" : arrivals(traffic.allocated, traffic.freed),
+  }));
+  const groups = grouped(outside).filter(({ value }) => value !== "");
+  if (groups.length === 0) return [];
+  const alike = groups.length === 1 && groups[0].designs.length === rows.length;
+  const parts = groups.map(({ designs, value }) => (alike ? value : `${listed(designs)} ${value}`));
+  const said = `of the descriptors outside of steps: ${parts.join("; ")}; cache lines are those of steps`;
+  return wrap(said, "", "  ");
 }
 
 /** Cache lines read + written per operation, a column per design, a few designs at a time. */
@@ -253,22 +273,42 @@ function differenceLines(report: RunReport, names: Names, p: Paint): string[] {
     ...report.differences.flatMap(({ what, values }) => [
       ...wrap(what, "", "  "),
       ...grouped(values).flatMap(({ designs, value }) =>
-        wrap(`${designs.map((d) => nameOf(names, d)).join(", ")}: ${value}`, "  ", "    "),
+        wrap(`${listed(designs.map((d) => nameOf(names, d)))}: ${value}`, "  ", "    "),
       ),
     ]),
   ];
 }
 
-/** What went wrong in one design, in full. */
-function outcomeLines({ design, outcome, timeline }: DesignRun, names: Names, p: Paint): string[] {
-  if (outcome.verdict === "ok") return [];
-  const { step, what, place, broken, violations } = outcome;
-  const taken = stepsOf(timeline).some((s) => s.number === step);
-  const where = step === null ? "before the first step" : `step ${step}, ${what ?? ""}`;
+/** What went wrong, in full; once where it went wrong alike but for the frame. */
+function troubleLines(runs: readonly DesignRun[], names: Names, p: Paint): string[] {
+  const groups = new Map<string, DesignRun[]>();
+  for (const run of runs) {
+    const { outcome } = run;
+    if (outcome.verdict === "ok") continue;
+    const key = withoutFrames(JSON.stringify({ ...outcome, broken: outcome.broken.map(unframed) }));
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  return [...groups.values()].flatMap((alike) => {
+    const [first] = alike;
+    const who = listed(alike.map((run) => nameOf(names, run.design)));
+    const lines = outcomeLines(first);
+    const frames = alike.some((run) => outcomeLines(run).join() !== lines.join());
+    const verdict = VERDICTS[first.outcome.verdict].toUpperCase();
+    return [
+      ...wrap(`${who}: ${verdict}`).map(p.bad),
+      ...lines,
+      ...(frames ? [p.dim(`  frames are those of ${nameOf(names, first.design)}`)] : []),
+    ];
+  });
+}
+
+const unframed = (rule: BrokenRule): BrokenRule => ({ ...rule, pfn: Math.min(rule.pfn, 0) });
+
+function outcomeLines({ outcome, timeline }: DesignRun): string[] {
+  const { place, broken, violations } = outcome;
   const more = violations - broken.length;
   return [
-    ...wrap(`${nameOf(names, design)}: ${VERDICTS[outcome.verdict].toUpperCase()}`).map(p.bad),
-    ...wrap(taken || step === null ? where : `${where} (not finished)`, "  at   ", "       "),
+    ...whereLines(outcome, timeline),
     ...(place === null ? [] : wrap(place, "  in   ", "       ")),
     ...(broken.length > 0 ? [] : wrap(outcome.why, "  why  ", "       ")),
     ...broken.flatMap((b) => [
@@ -279,7 +319,15 @@ function outcomeLines({ design, outcome, timeline }: DesignRun, names: Names, p:
   ];
 }
 
-/** The line on stderr for a scenario that failed or was stopped; null where none did. */
+function whereLines({ step, what, between }: Outcome, timeline: readonly Entry[]): string[] {
+  if (step === null) return wrap("before the first step", "  at   ", "       ");
+  const where = `step ${step}, ${what ?? ""}`;
+  if (between) return wrap(where, "  after ", "       ");
+  const taken = stepsOf(timeline).some((s) => s.number === step);
+  return wrap(taken ? where : `${where} (not finished)`, "  at   ", "       ");
+}
+
+/** The line on stderr for a scenario that failed or was stopped, where the report is not seen; null where none did. */
 export function troubleLine(runs: readonly DesignRun[], file: string): string | null {
   const run = runs.find(({ outcome }) => ["failed", "stopped"].includes(outcome.verdict));
   if (run === undefined) return null;

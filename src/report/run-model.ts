@@ -6,11 +6,11 @@
  * only say of all of them together: totals side by side, and where the designs
  * differ.
  */
-import type { DesignRun, Entry, Outcome, Step, Verdict } from "../scenario/record.js";
+import type { DesignRun, Entry, Outcome, Step, Traffic, Verdict } from "../scenario/record.js";
 import type { Value } from "../scenario/scenario.js";
 
 export interface RunReport {
-  readonly schema: "memdesc/run/1";
+  readonly schema: "memdesc/run/2";
   readonly scenario: {
     readonly file: string;
     /** Null where the file was stopped while it was loaded. */
@@ -29,14 +29,16 @@ export interface RunReport {
 export interface ComparisonRow {
   readonly design: string;
   readonly verdict: Verdict;
-  /** Bytes of metadata after the last step; null where there was none. */
+  /** Bytes of metadata at the end; after the last step where the run was stopped, null without one. */
   readonly metadata: number | null;
-  /** The same less what it was before the first step. */
+  /** The same less what it was after boot; before the first step where the run was stopped. */
   readonly change: number | null;
-  /** Descriptors over all steps. */
+  /** Descriptors from boot to the end; over all steps where the run was stopped. */
   readonly allocated: number;
   readonly freed: number;
-  /** Cache lines over all steps and operations. */
+  /** Those of them that came and went outside of steps; null where the run was stopped. */
+  readonly outside: Traffic | null;
+  /** Cache lines over all steps and operations: outside of steps nothing is measured. */
   readonly linesRead: number;
   readonly linesWritten: number;
 }
@@ -61,7 +63,7 @@ export const stepsOf = (timeline: readonly Entry[]): Step[] =>
 /** Puts the report together. `file` as the user would type it. */
 export function runReport(scenario: RunReport["scenario"], runs: readonly DesignRun[]): RunReport {
   return {
-    schema: "memdesc/run/1",
+    schema: "memdesc/run/2",
     scenario,
     runs,
     comparison: runs.map(comparisonRow),
@@ -80,21 +82,39 @@ export function exitCodeOf(runs: readonly DesignRun[]): 0 | 1 | 2 {
   return verdicts.some((v) => v !== "ok") ? 1 : 0;
 }
 
-function comparisonRow({ design, outcome, timeline }: DesignRun): ComparisonRow {
-  const steps = stepsOf(timeline);
+function comparisonRow(run: DesignRun): ComparisonRow {
+  const { design, outcome, totals } = run;
+  const steps = stepsOf(run.timeline);
   const total = (of: (step: Step) => number): number => steps.reduce((sum, s) => sum + of(s), 0);
-  const sumOf = (step: Step | undefined, side: "before" | "after"): number | null =>
-    step === undefined ? null : step.metadata.reduce((sum, m) => sum + m[side], 0);
-  const metadata = sumOf(steps.at(-1), "after");
+  const { metadata, descriptors } = totals ?? inSteps(steps);
   return {
     design,
     verdict: outcome.verdict,
-    metadata,
-    change: metadata === null ? null : metadata - (sumOf(steps[0], "before") ?? 0),
-    allocated: total((s) => s.descriptors.reduce((sum, d) => sum + d.allocated, 0)),
-    freed: total((s) => s.descriptors.reduce((sum, d) => sum + d.freed, 0)),
+    metadata: metadata === null ? null : metadata.after,
+    change: metadata === null ? null : metadata.after - metadata.before,
+    ...descriptors,
+    outside: totals === null ? null : totals.outside,
     linesRead: total((s) => s.lines?.read ?? 0),
     linesWritten: total((s) => s.lines?.written ?? 0),
+  };
+}
+
+/** What the steps alone say, of a run that did not live to say more. */
+function inSteps(steps: readonly Step[]): {
+  readonly metadata: { readonly before: number; readonly after: number } | null;
+  readonly descriptors: Traffic;
+} {
+  const sumOf = (step: Step, side: "before" | "after"): number =>
+    step.metadata.reduce((sum, m) => sum + m[side], 0);
+  const moved = (side: "allocated" | "freed"): number =>
+    steps.reduce((n, s) => s.descriptors.reduce((sum, d) => sum + d[side], n), 0);
+  const last = steps.at(-1);
+  return {
+    metadata:
+      last === undefined
+        ? null
+        : { before: sumOf(steps[0], "before"), after: sumOf(last, "after") },
+    descriptors: { allocated: moved("allocated"), freed: moved("freed") },
   };
 }
 
@@ -123,13 +143,32 @@ function differences(runs: readonly DesignRun[]): Difference[] {
     runs.map((run) => ({ design: run.design, value: of(run) }));
   const names = [...new Set(runs.flatMap((run) => [...findingsOf(run.timeline).keys()]))];
   return [
-    { what: "outcome", values: values((run) => outcomeText(run.outcome)) },
+    { what: "outcome", values: values((run) => withoutFrames(outcomeText(run.outcome))) },
     { what: "steps taken", values: values((run) => String(stepsOf(run.timeline).length)) },
     ...names.map((what) => ({
       what,
-      values: values((run) => valueText(findingsOf(run.timeline).get(what))),
+      values: values((run) => foundText(run, what)),
     })),
-  ].filter((d) => new Set(d.values.map((v) => v.value)).size > 1);
+  ].filter(({ values: all }) => {
+    const said = new Set(all.map((v) => v.value));
+    // A run that ended early says nothing about what it would have found.
+    said.delete(NOT_REACHED);
+    return said.size > 1;
+  });
+}
+
+/** Which frame it happens at is no difference: designs lay out their memory differently. */
+export const withoutFrames = (text: string): string => text.replaceAll(/\bframe \d+/g, "a frame");
+
+/** In place of a finding of a run that ended before it. */
+const NOT_REACHED = "– (ended before)";
+/** In place of one that a whole run did not make. */
+const NOT_SAID = "– (not said)";
+
+function foundText({ outcome, timeline }: DesignRun, what: string): string {
+  const found = findingsOf(timeline);
+  if (found.has(what)) return valueText(found.get(what));
+  return outcome.verdict === "ok" ? NOT_SAID : NOT_REACHED;
 }
 
 /** Findings by what they are about; of several about the same the last. */
@@ -150,9 +189,9 @@ export function valueText(value: Value | undefined): string {
 }
 
 /** An outcome in a few words: what happened, and in which step. */
-export function outcomeText({ verdict, step, why }: Outcome): string {
+export function outcomeText({ verdict, step, between, why }: Outcome): string {
   if (verdict === "ok") return "ok";
-  const where = step === null ? "" : ` at step ${step}`;
+  const where = step === null ? "" : ` ${between ? "after" : "at"} step ${step}`;
   return `${VERDICTS[verdict]}${where}: ${why}`;
 }
 

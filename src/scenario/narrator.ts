@@ -8,7 +8,7 @@
  * a scenario catches itself is no such thing, a broken rule or an expectation
  * that does not hold is one even then.
  */
-import { MmError, RuleViolation } from "../engine/errors.js";
+import { MmError, RuleViolation, SignalError } from "../engine/errors.js";
 import { DesignError, type Design } from "../engine/design/presets.js";
 import type { Machine } from "../engine/machine.js";
 import type { Kernel } from "../engine/process/kernel.js";
@@ -20,6 +20,8 @@ import {
   type Lines,
   type Outcome,
   type Remark,
+  type Totals,
+  type Traffic,
   type Verdict,
 } from "./record.js";
 import {
@@ -30,8 +32,10 @@ import {
   type Value,
 } from "./scenario.js";
 import { holderOf, shown } from "./show.js";
+import { namerOf } from "../check/places.js";
+import { runThreads, type ThreadEvent } from "./threads.js";
 import { stepRecord, type StepInProgress } from "./step.js";
-import { bootSubject, brokenRules, readingOf, type Subject } from "./subject.js";
+import { bootSubject, brokenRules, readingOf, type Reading, type Subject } from "./subject.js";
 
 /** Entries that one run may have: a timeline that nobody can read is a mistake. */
 const ENTRIES_MAX = 10_000;
@@ -64,6 +68,7 @@ export async function narrate(
   } catch (error) {
     narrator.blame(error);
   }
+  tell({ is: "totals", totals: narrator.totals() });
   return narrator.outcome;
 }
 
@@ -75,6 +80,11 @@ class Narrator implements ScenarioContext {
   readonly #subject: Subject;
   readonly #tell: (happening: Happening) => void;
   readonly #locate: Locate;
+  readonly #booted: Reading;
+  /** Descriptors that came and went in steps. */
+  #inSteps: Traffic = { allocated: 0, freed: 0 };
+  /** What was thrown in a step last. */
+  #thrown: unknown = null;
   #open: StepInProgress | null = null;
   #steps = 0;
   #entries = 0;
@@ -88,6 +98,7 @@ class Narrator implements ScenarioContext {
     this.design = subject.machine.choice.name;
     this.#tell = tell;
     this.#locate = locate;
+    this.#booted = readingOf(subject);
   }
 
   step<T>(what: string, does: () => T, options: StepOptions = {}): T {
@@ -106,6 +117,24 @@ class Narrator implements ScenarioContext {
       throw new ScenarioError(`repeat "${what}": times is 1 … 1,000,000, not ${times}`);
     }
     this.#take(what, times, does, options);
+  }
+
+  threads(
+    what: string,
+    threads: Readonly<Record<string, () => void>>,
+    options: StepOptions = {},
+  ): void {
+    const { words, kernel } = this.#subject;
+    const name = namerOf(this.machine, new Map());
+    const said = ({ thread, what: does, wait }: ThreadEvent): string =>
+      wait === null ? `${thread} ${does}` : `${thread} waits for ${waitedFor(name(wait))}`;
+    const does = (): void => {
+      const { events, stuck } = runThreads(words, kernel.base.core.content, threads);
+      for (const event of events) this.note(said(event));
+      if (stuck.length > 0)
+        this.#end("no", `nobody wakes them: ${stuck.map((e) => said(e)).join("; ")}`);
+    };
+    this.#take(what, 1, does, options);
   }
 
   show(title: string, pages: Iterable<number> = []): void {
@@ -146,17 +175,34 @@ class Narrator implements ScenarioContext {
       const why = "the last step says unfinished, and no step finishes it";
       throw new ScenarioError(why);
     }
-    this.#checkRules();
+    this.#checkRules(true);
   }
 
   /** The outcome of an error that left `run`. The first trouble counts. */
   blame(error: unknown): void {
     if (this.outcome.verdict !== "ok") return;
-    if (error instanceof RuleViolation) this.#setBroken([error]);
+    const between = error !== this.#thrown;
+    if (error instanceof RuleViolation) this.#setBroken([error], between);
     else {
-      const refused = error instanceof MmError || error instanceof DesignError;
-      this.#setOutcome(refused ? "refused" : "failed", messageOf(error), this.#locate(error));
+      const refused = [MmError, SignalError, DesignError].some((kind) => error instanceof kind);
+      const verdict = refused ? "refused" : "failed";
+      this.#setOutcome(verdict, messageOf(error), this.#locate(error), between);
     }
+  }
+
+  /** From boot to now. */
+  totals(): Totals {
+    const now = readingOf(this.#subject);
+    const descriptors = trafficOf(this.#booted, now, this.machine.design.caches.length);
+    const { allocated, freed } = this.#inSteps;
+    return {
+      metadata: { before: metadataOf(this.#booted), after: metadataOf(now) },
+      descriptors,
+      outside: {
+        allocated: descriptors.allocated - allocated,
+        freed: descriptors.freed - freed,
+      },
+    };
   }
 
   #take(
@@ -177,6 +223,7 @@ class Narrator implements ScenarioContext {
       this.#close(this.#open, this.#measure(operations, does));
     } catch (error) {
       if (this.#open !== null) this.#close(this.#open, null);
+      this.#thrown = error;
       throw error;
     }
     this.#unfinished = options.unfinished === true;
@@ -198,7 +245,13 @@ class Narrator implements ScenarioContext {
 
   #close(open: StepInProgress, lines: Lines | null): void {
     this.#open = null;
-    this.#write(stepRecord(open, readingOf(this.#subject), lines, this.machine));
+    const after = readingOf(this.#subject);
+    const { allocated, freed } = trafficOf(open.before, after, this.machine.design.caches.length);
+    this.#inSteps = {
+      allocated: this.#inSteps.allocated + allocated,
+      freed: this.#inSteps.freed + freed,
+    };
+    this.#write(stepRecord(open, after, lines, this.machine));
   }
 
   #say(remark: Remark): void {
@@ -221,21 +274,21 @@ class Narrator implements ScenarioContext {
     );
   }
 
-  #checkRules(): void {
+  #checkRules(between = false): void {
     const broken = brokenRulesOrRing(this.#subject);
     if (broken.length === 0) return;
-    this.#setBroken(broken);
+    this.#setBroken(broken, between);
     throw new ScenarioEnd();
   }
 
-  #setBroken(broken: readonly RuleViolation[]): void {
+  #setBroken(broken: readonly RuleViolation[], between: boolean): void {
     const [first] = broken;
-    this.#setOutcome("broken-rule", first.message, null, broken);
+    this.#setOutcome("broken-rule", first.message, null, between, broken);
   }
 
   #end(verdict: Verdict, why: string): never {
     const here = new ScenarioEnd();
-    this.#setOutcome(verdict, why, this.#locate(here));
+    this.#setOutcome(verdict, why, this.#locate(here), this.#open === null);
     throw here;
   }
 
@@ -243,12 +296,14 @@ class Narrator implements ScenarioContext {
     verdict: Verdict,
     why: string,
     place: string | null,
+    between: boolean,
     broken: readonly RuleViolation[] = [],
   ): void {
     if (this.outcome.verdict !== "ok") return;
     this.outcome = {
       verdict,
       step: this.#steps === 0 ? null : this.#steps,
+      between,
       what: this.#last,
       why,
       place,
@@ -263,6 +318,10 @@ class Narrator implements ScenarioContext {
   }
 }
 
+/** Named alike in every design: a folio's flags are in its page or in a descriptor. */
+const waitedFor = (place: string): string =>
+  /^(page \d+ (flags|storage)|.*folio#\d+ )/.test(place) ? "a folio's flags" : place;
+
 /** A list that never ends makes looking itself throw: that is a broken rule as well. */
 function brokenRulesOrRing(subject: Subject): RuleViolation[] {
   try {
@@ -273,7 +332,19 @@ function brokenRulesOrRing(subject: Subject): RuleViolation[] {
   }
 }
 
-/** What the engine answered: the name of the errno, or an empty one for no refusal. */
+const metadataOf = ({ metadata }: Reading): number =>
+  [...metadata.values()].reduce((sum, bytes) => sum + bytes, 0);
+
+/** Of the first `caches` caches: those of descriptors. */
+function trafficOf(before: Reading, after: Reading, caches: number): Traffic {
+  const sum = (of: (reading: Reading) => readonly number[]): number =>
+    of(after)
+      .slice(0, caches)
+      .reduce((n, count, cache) => n + count - of(before)[cache], 0);
+  return { allocated: sum((r) => r.allocated), freed: sum((r) => r.freed) };
+}
+
+/** What the engine answered: the name of the errno or signal, or an empty one for no refusal. */
 function refusalOf(does: () => unknown): { readonly got: string; readonly said: string } {
   try {
     const result = does();
@@ -283,6 +354,7 @@ function refusalOf(does: () => unknown): { readonly got: string; readonly said: 
     const { code } = new MmError(-result, "", "");
     return { got: code, said: code };
   } catch (error) {
+    if (error instanceof SignalError) return { got: error.signal, said: error.message };
     if (!(error instanceof MmError)) throw error;
     return { got: error.code, said: error.message };
   }
@@ -290,8 +362,7 @@ function refusalOf(does: () => unknown): { readonly got: string; readonly said: 
 
 const messageOf = (error: unknown): string => {
   if (!(error instanceof Error)) return `threw ${text(String(error))}`;
-  const expected = error instanceof MmError || error instanceof DesignError;
-  const named = expected || error instanceof ScenarioError;
+  const named = [MmError, SignalError, DesignError, ScenarioError].some((k) => error instanceof k);
   return named ? error.message : `${error.name}: ${error.message}`;
 };
 

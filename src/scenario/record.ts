@@ -33,6 +33,8 @@ export interface Outcome {
   readonly verdict: Verdict;
   /** Number of the step in or after which it ended; null before the first and for `ok`. */
   readonly step: number | null;
+  /** It ended after that step was done, before the next one. */
+  readonly between: boolean;
   /** What that step does. */
   readonly what: string | null;
   /** Why, in one line; empty for `ok`. */
@@ -51,6 +53,7 @@ export const RULES_SHOWN = 5;
 export const OK: Outcome = {
   verdict: "ok",
   step: null,
+  between: false,
   what: null,
   why: "",
   place: null,
@@ -85,8 +88,10 @@ export interface Lines {
 /** A page as `show` found it. */
 export interface ShownPage {
   readonly pfn: number;
-  /** `file`, `misc/unknown`, `buddy`, … */
+  /** `file`, `misc/unknown`, `buddy`, …, the same in every design. */
   readonly type: string;
+  /** PageAnonExclusive of this very page. */
+  readonly exclusive: boolean;
   /** First frame and order of its block. */
   readonly block: number;
   readonly order: number;
@@ -94,8 +99,14 @@ export interface ShownPage {
   readonly words: readonly string[];
   /** Address of the descriptor or overlay, hexadecimal; null where it has none. */
   readonly descriptor: string | null;
-  /** References of its folio; null for what has no count. */
+  /** References of its folio, or of a page that is counted itself; null for what has no count. */
   readonly references: number | null;
+  /** All mappings of its folio; null for what is none. */
+  readonly mapcount: number | null;
+  /** Pins of its folio, `maybe` where they cannot be told from references; null for what is none. */
+  readonly pins: number | "maybe" | null;
+  /** Flags of its folio by name. */
+  readonly flags: readonly string[];
 }
 
 /** What is said in a step or between two. */
@@ -147,14 +158,32 @@ export interface Step {
 
 export type Entry = Step | Remark;
 
+/** Descriptors that came and went. */
+export interface Traffic {
+  readonly allocated: number;
+  readonly freed: number;
+}
+
+/** A run from boot to its end, what was done outside of steps included. */
+export interface Totals {
+  /** Bytes of metadata: after boot, at the end. */
+  readonly metadata: { readonly before: number; readonly after: number };
+  readonly descriptors: Traffic;
+  /** Those of them that came and went outside of steps. */
+  readonly outside: Traffic;
+}
+
 /** One design's run. */
 export interface DesignRun {
   readonly design: string;
   readonly outcome: Outcome;
+  /** Null where it was stopped. */
+  readonly totals: Totals | null;
   readonly timeline: readonly Entry[];
 }
 
 /** What a run tells while it goes on. */
 export type Happening =
   | { readonly is: "begun"; readonly number: number; readonly what: string }
-  | { readonly is: "entry"; readonly entry: Entry };
+  | { readonly is: "entry"; readonly entry: Entry }
+  | { readonly is: "totals"; readonly totals: Totals };

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { InputError } from "../observe/input-error.js";
 import { placeOf } from "./explain.node.js";
-import { OK, type DesignRun, type Entry, type Outcome } from "./record.js";
+import { OK, type DesignRun, type Entry, type Outcome, type Totals } from "./record.js";
 import {
   NOTHING_LEFT,
   type Explanation,
@@ -67,6 +67,7 @@ class Watch {
   readonly #timeline: Entry[] = [];
   #thread: Worker | null = null;
   #outcome: Outcome | null = null;
+  #totals: Totals | null = null;
   #refused: Explanation | null = null;
   #step: { readonly number: number; readonly what: string } | null = null;
 
@@ -94,7 +95,12 @@ class Watch {
     clearTimeout(timer);
     if (this.#refused !== null) throw refusal(this.#refused);
     this.#stopped(whyEnded(code));
-    return { design: this.#design, outcome: this.#outcome ?? OK, timeline: this.#timeline };
+    return {
+      design: this.#design,
+      outcome: this.#outcome ?? OK,
+      totals: this.#totals,
+      timeline: this.#timeline,
+    };
   }
 
   async stop(): Promise<void> {
@@ -115,6 +121,9 @@ class Watch {
         break;
       case "entry":
         this.#timeline.push(message.entry);
+        break;
+      case "totals":
+        this.#totals = message.totals;
         break;
       case "ended":
         this.#outcome ??= message.outcome;

@@ -9,6 +9,7 @@
  */
 import { CPUS_MAX, memoryOf, NODES_MAX } from "../engine/machine-plan.js";
 import type { KernelRequest } from "../engine/process/kernel.js";
+import { policyProblem } from "../engine/process/policy-check.js";
 import type { Subject } from "./subject.js";
 import { parseBytes } from "../units.js";
 
@@ -20,6 +21,7 @@ export interface Scenario {
   readonly name: string;
   /** One line: what it shows. */
   readonly about: string;
+  /** What it runs on; 256 MiB, one node, one CPU, no swap where nothing is said. */
   readonly machine?: KernelRequest;
   /** Called once for each design, on a machine freshly booted in it. */
   run(s: ScenarioContext): void | Promise<void>;
@@ -60,6 +62,17 @@ export interface ScenarioContext extends Offer {
    */
   repeat(what: string, times: number, does: (index: number) => void, options?: StepOptions): void;
 
+  /**
+   * A step of several threads, by name. Each runs until it ends or has to wait (for a
+   * lock, for writeback, for a page that moves); who waits goes on once what it waits
+   * for has come, which the report tells. The first that can run does, in the order in
+   * which they are named. A thread that waited is run again from its start without
+   * doing again what it did, so before a wait it may only call the kernel, and ends nothing
+   * (a process, a file, a pin). Threads that
+   * wait for ever end the scenario with the answer no.
+   */
+  threads(what: string, threads: Readonly<Record<string, () => void>>, options?: StepOptions): void;
+
   /** Shows free memory and metadata now and, of each page named, its words and its owner. */
   show(title: string, pages?: Iterable<number>): void;
 
@@ -76,8 +89,9 @@ export interface ScenarioContext extends Offer {
 
   /**
    * Expects the engine to refuse: `does` throws an MmError with this errno
-   * (`"ENOMEM"`), or returns it as a negative number as functions inside the
-   * engine do. Where it does not, the scenario ends with the answer no.
+   * (`"ENOMEM"`), returns it as a negative number as functions inside the engine do,
+   * or makes an access that ends in this signal (`"SIGSEGV"`, `"SIGBUS"`,
+   * `"SIGKILL"`: SignalError). Where it does not, the scenario ends with the answer no.
    */
   refused(code: string, does: () => unknown): void;
 }
@@ -124,8 +138,8 @@ function machineProblem(machine: unknown): string | null {
     return 'swap is a size, as "64MiB" or in bytes';
   if (hugetlbRoom !== undefined && !isWithin(hugetlbRoom, 2 ** 19))
     return "hugetlbRoom is a number of 2 MiB pages";
-  if (policy !== undefined && (typeof policy !== "object" || policy === null))
-    return "policy is an object";
+  const wrong = policy === undefined ? null : policyProblem(policy);
+  if (wrong !== null) return wrong;
   if (chargeDescriptors !== undefined && typeof chargeDescriptors !== "boolean")
     return "chargeDescriptors is true or false";
   if (nodes !== undefined && !isWithin(nodes, NODES_MAX)) return `nodes are 1 … ${NODES_MAX}`;

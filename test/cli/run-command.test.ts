@@ -65,6 +65,22 @@ describe("a run", () => {
     expect(out).toContain("WHERE THEY DIFFER\nbytes\n  A, C: 64\n  B: 8\n");
   });
 
+  it("counts what is done outside of steps, and says so", () => {
+    const { out } = run(
+      `const a = m.allocFolio(0, T_FILE); s.step("a folio", () => m.allocFolio(0, T_FILE)); m.putFolio(a);`,
+      "--design",
+      "memdesc8",
+    );
+    // The first folio brings a slab of folios and the slab of slab descriptors that describes both.
+    expect(out).toMatch(/memdesc8 .* 4 +1 +\d+ +\d+ +ok\n/);
+    expect(out).toContain("of the descriptors outside of steps: +3 −1;");
+  });
+
+  it("writes nothing on stderr where that is no terminal", () => {
+    const slow = `const t = performance.now(); while (performance.now() - t < 1100);`;
+    expect(run(slow, "--design", "today,memdesc8,page32").err).toBe("");
+  });
+
   it("keeps what a scenario prints out of the report", () => {
     const { code, out, err } = run(`console.log("from inside");`, "--json");
     expect(code).toBe(0);
@@ -103,7 +119,7 @@ s.expect("two is three", 2, 3); s.step("never", () => 1);`,
     );
     expect(code).toBe(1);
     expect(err).toBe("");
-    expect(out).toContain("today: NO\n  at   step 1, a folio\n");
+    expect(out).toContain("today: NO\n  after step 1, a folio\n");
     expect(out).toMatch(/ in {3}\S+mine\.ts:3:3\n/);
     expect(out).toContain("two is three: expected 3, it is 2");
     expect(out).not.toContain("never");
@@ -139,6 +155,38 @@ s.expect("two is three", 2, 3); s.step("never", () => 1);`,
     expect(code).toBe(1);
     expect(out).toContain("expected a refusal with EINVAL: ENOMEM");
     expect(run(`s.refused("ENOMEM", () => m.allocFolio(1, T_FILE));`).code).toBe(1);
+  });
+
+  it("alike in several designs is told once", () => {
+    const { code, out } = run(
+      `s.step("a folio", () => 1); s.expect("two is three", 2, 3);`,
+      "--design",
+      "today,page32,memdesc16,page64+separated=page-table",
+    );
+    expect(code).toBe(1);
+    expect(out).toContain("\nA–D: NO\n  after step 1, a folio\n");
+    expect(out.match(/two is three: expected 3, it is 2/g)).toHaveLength(1);
+    expect(out).not.toContain("WHERE THEY DIFFER");
+  });
+
+  it("at another frame in each design is told once all the same", () => {
+    const { out } = run(
+      `m.allocFolio(0, T_FILE); s.kernel.createProcess(); s.step("a", () => 1);`,
+      "--design=today,memdesc8",
+    );
+    expect(out).toContain("\ntoday, memdesc8: BROKEN RULE\n");
+    expect(out).toContain("\n  frames are those of today\n");
+  });
+
+  it("says nothing in place of what a run would have found", () => {
+    const { out } = run(
+      `if (s.design !== "today") s.expect("today", false);
+       s.finding("same", 1); s.finding("late", s.design);`,
+      "--design=today,memdesc8",
+    );
+    const differ = out.slice(out.indexOf("WHERE THEY DIFFER"));
+    expect(differ).not.toMatch(/^(same|late)$/m);
+    expect(differ).toContain("outcome\n  today: ok\n  memdesc8: no: expected: today\n");
   });
 
   it("in one of two designs is 1, and both are told", () => {

@@ -6,12 +6,13 @@ import { describe, expect, it } from "vitest";
 import { T_FILE } from "../../src/engine/design/word/axis-types.js";
 import { parseDesign } from "../../src/engine/design/presets.js";
 import { narrate } from "../../src/scenario/narrator.js";
-import type { Entry, Happening, Outcome, Step } from "../../src/scenario/record.js";
+import type { Entry, Happening, Outcome, Remark, Step, Totals } from "../../src/scenario/record.js";
 import { defineScenario, type Scenario } from "../../src/scenario/scenario.js";
 import { DESIGNS } from "../engine/machines.js";
 
 interface Told {
   readonly outcome: Outcome;
+  readonly totals: Totals | undefined;
   readonly steps: readonly Step[];
   readonly entries: readonly Entry[];
   readonly happenings: readonly Happening[];
@@ -22,7 +23,8 @@ async function tell(run: Scenario["run"], design = "memdesc8"): Promise<Told> {
   const happenings: Happening[] = [];
   const outcome = await narrate(scenario, parseDesign(design), (h) => happenings.push(h));
   const entries = happenings.flatMap((h) => (h.is === "entry" ? [h.entry] : []));
-  return { outcome, entries, happenings, steps: entries.filter((e) => e.is === "step") };
+  const totals = happenings.find((h) => h.is === "totals")?.totals;
+  return { outcome, totals, entries, happenings, steps: entries.filter((e) => e.is === "step") };
 }
 
 describe("a step", () => {
@@ -82,7 +84,7 @@ describe("a step", () => {
 
   it("is announced before it begins, so that a watcher knows where it hangs", async () => {
     const { happenings } = await tell((s) => s.step("a", () => undefined));
-    expect(happenings.map((h) => h.is)).toEqual(["begun", "entry"]);
+    expect(happenings.map((h) => h.is)).toEqual(["begun", "entry", "totals"]);
   });
 });
 
@@ -122,6 +124,10 @@ describe("the outcome", () => {
     ["a refusal by value", (s) => s.refused("ENOMEM", () => -12), "ok"],
     ["a refusal that does not come", (s) => s.refused("ENOMEM", () => 0), "no"],
     ["another refusal", (s) => s.refused("EBUSY", () => -12), "no"],
+    ["a signal", (s) => s.refused("SIGSEGV", () => s.kernel.createProcess().read(0, 1)), "ok"],
+    ["another signal", (s) => s.refused("SIGBUS", () => s.kernel.createProcess().read(0, 1)), "no"],
+    ["a signal nobody expected", (s) => void s.kernel.createProcess().read(0, 1), "refused"],
+    ["a wrong argument", (s) => void s.kernel.createProcess().read(-1, 1), "failed"],
     ["a mistake", () => JSON.parse("{") as void, "failed"],
   ])("of %s", async (_name, run, verdict) => {
     expect((await tell(run)).outcome.verdict).toBe(verdict);
@@ -139,6 +145,57 @@ describe("the outcome", () => {
   });
 });
 
+describe("what is done outside of steps", () => {
+  it("is in the totals, and told apart", async () => {
+    const { totals, steps } = await tell((s) => {
+      const first = s.machine.allocFolio(0, T_FILE);
+      s.step("one more", () => s.machine.allocFolio(0, T_FILE));
+      s.machine.putFolio(first);
+    });
+    const inStep = steps[0].descriptors.reduce((sum, d) => sum + d.allocated, 0);
+    expect(inStep).toBe(1);
+    expect(totals?.descriptors.allocated).toBe(inStep + (totals?.outside.allocated ?? 0));
+    expect(totals?.outside).toMatchObject({ freed: 1 });
+    expect(totals?.outside.allocated).toBeGreaterThanOrEqual(1);
+    expect(totals?.metadata.after).toBeGreaterThan(totals?.metadata.before ?? 0);
+  });
+
+  it("ends a run after the step before it, not in it", async () => {
+    const inside = await tell((s) => s.step("a", () => s.show("no such frame", [-1])));
+    expect(inside.outcome).toMatchObject({ verdict: "failed", step: 1, between: false });
+    const after = await tell((s) => {
+      s.step("a", () => 1);
+      s.show("no such frame", [-1]);
+    });
+    expect(after.outcome).toMatchObject({ verdict: "failed", step: 1, between: true });
+  });
+});
+
+describe("a page that is shown", () => {
+  const shown = (entries: readonly Entry[]): Extract<Remark, { is: "show" }> | undefined =>
+    entries.find((e) => e.is === "show");
+
+  it.each([...DESIGNS, "memdesc8+page-bits=type"])(
+    "%s: is called the same, with its counts and its flags by name",
+    async (design) => {
+      const { entries } = await tell((s) => {
+        const p = s.kernel.createProcess();
+        const at = p.mmap({ length: 4096, prot: 3, flags: 0x22 });
+        p.write(at, Uint8Array.of(1));
+        s.show("an anonymous page", [p.pagemap(at).pfn]);
+      }, design);
+      expect(shown(entries)?.pages[0]).toMatchObject({
+        type: "anon",
+        exclusive: true,
+        references: 1,
+        mapcount: 1,
+        pins: 0,
+        flags: ["uptodate", "lru", "swapbacked"],
+      });
+    },
+  );
+});
+
 describe("a scenario", () => {
   it.each([
     [{ memory: "4MiB" }, "8 MiB"],
@@ -146,6 +203,7 @@ describe("a scenario", () => {
     [{ nodes: 0 }, "nodes"],
     [{ cpus: 65 }, "cpus"],
     [{ cpus: 1.5 }, "cpus"],
+    [{ policy: { thp: "alwayss" as never } }, "policy.thp is one of"],
   ])("with the machine %j is refused", (machine, word) => {
     const define = (): Scenario => defineScenario({ name: "a", about: "b", machine, run() {} });
     expect(define).toThrow(word);

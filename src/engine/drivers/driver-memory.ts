@@ -10,10 +10,11 @@
  * Facts: memdesc-facts §1.3, §1.4 (Wilcox, 2026-05-26: a refcount or list_head:
  * managed memory; everything: a folio), seed 000.
  */
-import { MmError } from "../errors.js";
+import { ERRNO, MmError } from "../errors.js";
 import { MGDESC_LIST, MGDESC_REFCOUNT } from "../layout/generated/offsets.js";
 import { countsBarePages, keepsList } from "../design/word/axis.js";
 import { MISC_UNKNOWN, T_FILE, T_MANAGED } from "../design/word/axis-types.js";
+import { oneOf, wholeNumber } from "../process/arguments.js";
 import { EOPNOTSUPP } from "../process/constants.js";
 import { PG_UPTODATE } from "../design/word/axis-flags.js";
 import type { Kernel } from "../process/kernel.js";
@@ -25,7 +26,9 @@ import { OPS_PFN } from "../process/scattered/user-map.js";
 import { bytes, type Bytes, type Ref } from "../../units.js";
 import { mapFrames, type HowMapped } from "./map-pages.js";
 
+/** Kinds of driver memory, the simplest first. */
 export const MEMORY_KINDS = ["misc", "managed", "folio"] as const;
+/** One of them. */
 export type MemoryKind = (typeof MEMORY_KINDS)[number];
 
 /** What a driver needs of its memory. Everything may be left out. */
@@ -54,9 +57,13 @@ export interface Offer {
 }
 
 const NONE = 0 as Ref;
+/** MAX_PAGE_ORDER */
+const ORDER_MAX = 10;
 
+/** A driver that allocates by what it needs. */
 export class DriverMemory {
   readonly kernel: Kernel;
+  /** Its device file, which its mappings are of. Closed by `close`. */
   readonly file: OpenFile;
 
   /** Opens the driver's device file. Throws MmError (ENOMEM). */
@@ -65,9 +72,14 @@ export class DriverMemory {
     this.file = kernel.scattered.openDevice();
   }
 
-  /** All kinds, in order of what they cost; of equals the simpler first. */
+  /** The driver goes. Throws MmError (EBADF) the second time. */
+  close(): void {
+    this.file.close();
+  }
+
+  /** All kinds, in order of what they cost; of equals the simpler first. Throws RangeError for an order that is none. */
   offers(needs: MemoryNeeds): Offer[] {
-    const order = needs.order ?? 0;
+    const order = wholeNumber("order", needs.order ?? 0, 0, ORDER_MAX);
     const offers = MEMORY_KINDS.map((kind) => ({
       kind,
       refused: this.#refusal(kind, needs),
@@ -78,12 +90,9 @@ export class DriverMemory {
 
   /**
    * The cheapest kind that does. Throws MmError: EOPNOTSUPP where none does, with
-   * each kind's reason; EINVAL for an order that is none; ENOMEM.
+   * each kind's reason; ENOMEM. RangeError for an order that is none.
    */
   allocate(needs: MemoryNeeds = {}): DriverBlock {
-    const order = needs.order ?? 0;
-    if (!Number.isInteger(order) || order < 0 || order > 10)
-      throw new MmError(22, `driver memory of order ${order}`, "orders are 0 to 10");
     const offers = this.offers(needs);
     const best = offers.find((o) => o.refused === null);
     if (best === undefined)
@@ -95,9 +104,10 @@ export class DriverMemory {
     return this.make(best.kind, needs);
   }
 
-  /** A block of a kind that the caller names. Throws MmError: EOPNOTSUPP, ENOMEM. */
+  /** A block of a kind that the caller names. Throws MmError: EOPNOTSUPP, ENOMEM; RangeError. */
   make(kind: MemoryKind, needs: MemoryNeeds = {}): DriverBlock {
-    const order = needs.order ?? 0;
+    oneOf("a kind of driver memory", kind, MEMORY_KINDS);
+    const order = wholeNumber("order", needs.order ?? 0, 0, ORDER_MAX);
     const refused = this.#refusal(kind, needs);
     if (refused !== null) throw new MmError(-EOPNOTSUPP, `${kind} memory`, refused);
     const pfn = this.#alloc(kind, order, needs);
@@ -172,6 +182,7 @@ export class DriverMemory {
   }
 }
 
+/** A block of driver memory. Freed once, every use of it is refused (EINVAL). */
 export class DriverBlock implements Holder {
   readonly memory: DriverMemory;
   readonly kind: MemoryKind;
@@ -204,6 +215,7 @@ export class DriverBlock implements Holder {
     return new Int32Array(this.kind === "folio" ? this.#own : 0).fill(this.pfn);
   }
 
+  /** 2^order. */
   get pages(): number {
     return 2 ** this.order;
   }
@@ -258,7 +270,7 @@ export class DriverBlock implements Holder {
   }
 
   #alive(): void {
-    if (this.#freed) throw new RangeError("the block was freed");
+    if (this.#freed) throw new MmError(ERRNO.EINVAL, "use driver memory", "it was freed");
   }
 
   /** One more reference. Throws MmError (EOPNOTSUPP) where there is no count. */

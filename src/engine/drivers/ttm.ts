@@ -8,7 +8,9 @@
  * way asks something of the page; where the design has no such word it is refused,
  * and where somebody else writes that word the wrong pages are taken for its own.
  * The answer of the driver's author is the default: no GUP on these pages, mapped
- * by frame number, private already taken (ttm_pool.c keeps the order there).
+ * by frame number, private already taken (ttm_pool.c keeps the order there). The
+ * pool believes that word when a page comes back (ttm_pool_page_order), so whoever
+ * writes it makes the pool free the wrong block: that is reported, and not done.
  *
  * Source: drivers/gpu/drm/ttm/ttm_pool.c, ttm_tt.c, amdgpu_ttm.c of 6.18; seed 000
  * and Christian König's answer of 2025-03-18 (memdesc-facts §4.2). Simplified:
@@ -17,6 +19,7 @@
 import { MmError, RuleViolation } from "../errors.js";
 import { keepsMapping, keepsPrivate } from "../design/word/axis.js";
 import { isFolioType, MISC_UNKNOWN, T_FILE } from "../design/word/axis-types.js";
+import { byteArray, oneOf, wholeNumber } from "../process/arguments.js";
 import { EOPNOTSUPP } from "../process/constants.js";
 import { FOLL_PIN, FOLL_WRITE } from "../process/gup.js";
 import type { Kernel } from "../process/kernel.js";
@@ -26,13 +29,19 @@ import type { UserPages } from "../process/user-pages.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import { mapFrames } from "./map-pages.js";
 
+/** Ways to know one's own pages. */
 export const RECOGNITIONS = ["mapping", "private", "folio", "table"] as const;
+/** One of them. */
 export type Recognition = (typeof RECOGNITIONS)[number];
 
+/** How a graphics driver keeps its pages. */
 export interface TtmOptions {
   /** How it tells its own pages from others; default `mapping`, as amdgpu does. */
   readonly recognise?: Recognition;
-  /** Where its pool keeps the order of a page: in `private`, as ttm_pool.c does, or in a table. */
+  /**
+   * Where its pool keeps the order of a page: in `private`, as ttm_pool.c does (the
+   * default where pages have that word), or in a table (elsewhere).
+   */
   readonly poolOrder?: "private" | "table";
 }
 
@@ -40,11 +49,16 @@ export interface TtmOptions {
 type Truth = "own" | "user" | "imported";
 
 const NONE = 0 as Ref;
+const POOL_ORDERS = ["private", "table"] as const;
+/** Pages that one call may ask for: those of the largest machine. */
+const PAGES_MAX = 2 ** 20;
 
+/** A graphics driver with a pool of pages. */
 export class TtmDevice {
   readonly kernel: Kernel;
   readonly recognise: Recognition;
   readonly poolOrder: "private" | "table";
+  /** Its device file. Throws MmError (EBADF) once the device is closed. */
   readonly file: OpenFile;
   /** Pages that the pool has handed out and not got back. */
   lent = 0;
@@ -52,9 +66,10 @@ export class TtmDevice {
   /** Throws MmError: EOPNOTSUPP where pages have no such word, EBUSY where the pool has taken it; ENOMEM. */
   constructor(kernel: Kernel, options: TtmOptions = {}) {
     this.kernel = kernel;
-    this.recognise = options.recognise ?? "mapping";
+    this.recognise = oneOf("recognise", options.recognise ?? "mapping", RECOGNITIONS);
     const { design } = kernel.machine;
-    this.poolOrder = options.poolOrder ?? (keepsPrivate(design) ? "private" : "table");
+    const usual = keepsPrivate(design) ? "private" : "table";
+    this.poolOrder = oneOf("poolOrder", options.poolOrder ?? usual, POOL_ORDERS);
     const refused = this.#refusal();
     if (refused !== null)
       throw new MmError(refused.errno, `recognise pages by ${this.recognise}`, refused.why);
@@ -80,6 +95,7 @@ export class TtmDevice {
     return this.kernel.files.mappingOf(this.file.inode);
   }
 
+  /** An empty table. */
   table(): TtmTable {
     return new TtmTable(this);
   }
@@ -122,10 +138,30 @@ export class TtmDevice {
       if (holder.pid === 0 && holder.pfns[0] === pfn) this.kernel.userPages.delete(holder);
   }
 
-  /** Gives a page of the pool back. */
+  /** ttm_pool_page_order: what the pool takes for the order of a page, 0 as long as nobody else wrote it. */
+  #orderInPool(pfn: number): number {
+    const { machine, base } = this.kernel;
+    const { design } = machine;
+    if (this.poolOrder === "table") return 0;
+    if (this.recognise === "folio") return base.folios.private(design.descriptorOf(pfn));
+    return keepsPrivate(design) ? design.privateOf(pfn) * 16 : 0;
+  }
+
+  /**
+   * Gives a page of the pool back. Throws RuleViolation, and leaves the page as it
+   * is, where its private is no more what the pool wrote: it would free another
+   * block than the page.
+   */
   freePage(pfn: number): void {
     const { machine, base } = this.kernel;
     const { design } = machine;
+    const order = this.#orderInPool(pfn);
+    if (order !== 0)
+      throw new RuleViolation(
+        "the pool's order is the page's",
+        pfn,
+        `its private says 0x${order.toString(16)}, and the pool would free a block of that order; it is one page`,
+      );
     this.lent--;
     this.#unhold(pfn);
     if (this.recognise === "folio") return base.folios.put(design.descriptorOf(pfn));
@@ -176,14 +212,18 @@ export class TtmDevice {
   }
 }
 
-/** What a table's end came to. */
+/** What the end of a table came to. */
 export interface Unpopulated {
   /** Pages given back to the pool. */
   readonly freed: number;
-  /** Wrong recognitions: own pages that were lost, others' pages that would have been freed. */
+  /**
+   * What went wrong: own pages that were lost, others' pages that would have been
+   * freed, own pages whose order in the pool somebody overwrote.
+   */
   readonly wrong: readonly RuleViolation[];
 }
 
+/** Pages that the graphics processor sees one after another: what `TtmDevice.table` gives. */
 export class TtmTable {
   readonly device: TtmDevice;
   readonly #frames: number[] = [];
@@ -207,8 +247,9 @@ export class TtmTable {
     this.#marks.push(truth === "own");
   }
 
-  /** `pages` of the driver's own. Throws MmError (ENOMEM). */
+  /** `pages` of the driver's own, 0 … 2^20. Throws MmError (ENOMEM), RangeError. */
   populate(pages: number): void {
+    wholeNumber("the pages to populate", pages, 0, PAGES_MAX);
     for (let i = 0; i < pages; i++) {
       const pfn = this.device.allocPage();
       if (pfn < 0) throw new MmError(12, `populate ${pages} pages`, "no memory");
@@ -216,16 +257,17 @@ export class TtmTable {
     }
   }
 
-  /** A process's memory (amdgpu_ttm_tt_get_user_pages). Throws MmError (EFAULT, ENOMEM). */
+  /** Bytes of a process's memory (amdgpu_ttm_tt_get_user_pages). Throws MmError (EFAULT, ENOMEM, ESRCH). */
   addUserPages(process: Process, addr: number, length: number): void {
     const pages = process.gup(addr, length, FOLL_PIN | FOLL_WRITE);
     this.#user.push(pages);
     for (const pfn of pages.pfns) this.#add(pfn, "user");
   }
 
-  /** Pages that another driver lends (DMA-buf). */
+  /** Frames that another driver lends (DMA-buf). Throws RangeError for one that there is not. */
   importPages(frames: Iterable<number>): void {
-    for (const pfn of frames) this.#add(pfn, "imported");
+    const { frames: all } = this.device.kernel.machine.config;
+    for (const pfn of frames) this.#add(wholeNumber("a frame", pfn, 0, all - 1), "imported");
   }
 
   /**
@@ -242,8 +284,11 @@ export class TtmTable {
     return mapFrames(kernel, process, file, this.#frames, "pfn");
   }
 
-  /** Bytes `at` … through the table, as the GPU writes them. */
+  /** Bytes from `at` on, through the table, as the GPU writes them. Throws RangeError past its end. */
   write(at: number, data: Uint8Array): void {
+    const end = at + byteArray("what is written", data).length;
+    wholeNumber("the first byte", at, 0, this.#frames.length * PAGE_SIZE);
+    wholeNumber("the byte behind the last one", end, 0, this.#frames.length * PAGE_SIZE);
     const { content } = this.device.kernel.base.core;
     for (let i = 0; i < data.length; i++) {
       const place = at + i;
@@ -265,8 +310,9 @@ export class TtmTable {
       const looks = this.device.recognise === "table" ? this.#marks[i] : this.device.looksOwn(pfn);
       const own = this.#truth[i] === "own";
       if (looks && own) {
-        this.device.freePage(pfn);
-        freed++;
+        const lost = this.#free(pfn);
+        if (lost === null) freed++;
+        else wrong.push(lost);
       } else if (looks)
         wrong.push(this.#wrong(pfn, `it is ${this.#truth[i]} and taken for its own`));
       else if (own) wrong.push(this.#wrong(pfn, "it is its own, not recognised, and lost"));
@@ -277,6 +323,17 @@ export class TtmTable {
     this.#truth.length = 0;
     this.#marks.length = 0;
     return { freed, wrong };
+  }
+
+  /** Null, or why the page could not go. */
+  #free(pfn: number): RuleViolation | null {
+    try {
+      this.device.freePage(pfn);
+      return null;
+    } catch (error) {
+      if (error instanceof RuleViolation) return error;
+      throw error;
+    }
   }
 
   #wrong(pfn: number, what: string): RuleViolation {
@@ -297,8 +354,9 @@ export class PrivateWriter {
     this.kernel = kernel;
   }
 
-  /** Pages of its own. Throws MmError (ENOMEM). */
+  /** `pages` more of its own, 0 … 2^20; the frames of all it has. Throws MmError (ENOMEM), RangeError. */
   allocate(pages: number): readonly number[] {
+    wholeNumber("the pages to allocate", pages, 0, PAGES_MAX);
     for (let i = 0; i < pages; i++) {
       const pfn = this.kernel.machine.allocPages(0);
       if (pfn < 0) throw new MmError(12, `allocate ${pages} pages`, "no memory");
@@ -308,7 +366,8 @@ export class PrivateWriter {
   }
 
   /**
-   * Writes `private` of a page. Throws MmError (EOPNOTSUPP) where a page has none,
+   * Writes `private` of a page: a value of the size of a pointer (`ref(n)` is n × 16;
+   * `ref(0)` is what the pool of a TtmDevice wrote). Throws MmError (EOPNOTSUPP) where a page has none,
    * RuleViolation for a page that is a folio: its words are no bare page's.
    */
   writePrivate(pfn: number, value: Ref): void {

@@ -5,7 +5,7 @@
  * set; without the mark it may still turn out that nobody else holds it, and it
  * is taken over. Everything else of a private mapping is copied.
  *
- * Source: mm/memory.c of 6.18 (do_wp_page, wp_can_reuse_anon_folio,
+ * Source: mm/memory.c of 6.18 (do_wp_page, wp_page_shared, wp_can_reuse_anon_folio,
  * __wp_can_reuse_large_anon_folio, wp_page_copy).
  */
 import type { Ref } from "../../units.js";
@@ -23,17 +23,21 @@ import {
   PTE_SPECIAL,
   PTE_WRITE,
 } from "./entry.js";
+import { KIND_DISK, type Files } from "./files.js";
 import { pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 import { PG_SWAPCACHE } from "./swap.js";
+import { pageMkWrite } from "./write-notify.js";
 
 const NONE = 0 as Ref;
 
 export class CopyOnWrite {
   readonly base: Base;
+  readonly files: Files;
 
-  constructor(base: Base) {
+  constructor(base: Base, files: Files) {
     this.base = base;
+    this.files = files;
   }
 
   /**
@@ -54,13 +58,8 @@ export class CopyOnWrite {
     const flags = vmas.flags(vma);
     const pfn = ptePfn(lo, hi);
     const folio = (lo & PTE_SPECIAL) !== 0 ? NONE : folios.ofPage(pfn);
-    if (!unshare && (flags & (VM_SHARED | VM_MAYSHARE)) !== 0) {
-      // wp_page_shared, wp_pfn_shared: the file has been told, the page is dirty.
-      if (folio !== NONE) folios.markDirty(folio);
-      w.store64(table, pteAt(vpn), lo | PTE_WRITE | PTE_DIRTY | PTE_ACCESSED, hi);
-      tables.unlock(desc);
-      return 0;
-    }
+    if (!unshare && (flags & (VM_SHARED | VM_MAYSHARE)) !== 0)
+      return this.#shared(vma, table, desc, vpn, lo, hi, folio);
     if (folio !== NONE && folios.isAnon(folio)) {
       if (core.design.isExclusive(pfn) || this.canReuse(folio, pfn, vma)) {
         if (!core.design.isExclusive(pfn)) core.design.setExclusive(pfn, true);
@@ -77,6 +76,45 @@ export class CopyOnWrite {
     const result = this.#copy(vma, mm, table, vpn, lo, hi, folio, pfn, unshare);
     if (folio !== NONE) folios.put(folio);
     return result;
+  }
+
+  /** wp_page_shared, wp_pfn_shared: the file is told of the write, the page is dirty. */
+  #shared(
+    vma: Ref,
+    table: Ref,
+    desc: Ref,
+    vpn: number,
+    lo: number,
+    hi: number,
+    folio: Ref,
+  ): number {
+    const { w, folios, tables, vmas } = this.base;
+    const off = pteAt(vpn);
+    const writable = lo | PTE_WRITE | PTE_DIRTY | PTE_ACCESSED;
+    if (folio === NONE || !this.#tracksWrites(vma)) {
+      if (folio !== NONE) folios.markDirty(folio);
+      w.store64(table, off, writable, hi);
+      tables.unlock(desc);
+      return 0;
+    }
+    folios.get(folio);
+    tables.unlock(desc);
+    if (pageMkWrite(this.base, vmas.mapping(vma), folio)) {
+      // finish_mkwrite_fault: unless somebody was quicker.
+      tables.lock(table);
+      if (w.load64(table, off) === lo && w.hi === hi) w.store64(table, off, writable, hi);
+      tables.unlock(desc);
+      folios.unlock(folio);
+    }
+    folios.put(folio);
+    return 0;
+  }
+
+  /** Whether the file of a mapping hears of the first write to each page (page_mkwrite): a disk's does. */
+  #tracksWrites(vma: Ref): boolean {
+    const { vmas } = this.base;
+    if (vmas.file(vma) === NONE) return false;
+    return this.files.kind(this.files.inodeOf(vmas.mapping(vma))) === KIND_DISK;
   }
 
   /** wp_can_reuse_anon_folio: whether nobody else holds it; takes it over if so. */

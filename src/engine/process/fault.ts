@@ -178,7 +178,8 @@ export class Faults {
     rmap.newAnon(folio, pfn, order, vma, first, false);
     folios.lruAdd(folio, order);
     w.add32(mm, MM_RSS_ANON, pages);
-    const bits = rights | ((flags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : PTE_DIRTY);
+    // Where the VMA is read-only (FOLL_FORCE) it is neither.
+    const bits = rights | ((flags & VM_WRITE) !== 0 ? PTE_WRITE | PTE_DIRTY : 0);
     for (let i = 0; i < pages; i++)
       w.store64(table, pteAt(first + i), pteLow(pfn + i, bits), pteHigh(pfn + i) | nx);
     tables.unlock(desc);

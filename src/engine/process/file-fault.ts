@@ -24,6 +24,7 @@ import { KIND_DISK, type Files } from "./files.js";
 import { pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 import { Readahead } from "./readahead.js";
+import { pageMkWrite } from "./write-notify.js";
 
 const NONE = 0 as Ref;
 
@@ -238,9 +239,12 @@ export class FileFaults {
   ): number {
     const { w, vmas, folios, core, tables, counts, zap } = this.base;
     const flags = vmas.flags(vma);
-    let bits = pteRights(flags, this.notifies(inode));
+    const notifies = this.notifies(inode);
+    let bits = pteRights(flags, notifies);
     if (write) {
-      folios.markDirty(folio);
+      // do_page_mkwrite; a folio that was truncated meanwhile is looked up again.
+      if (!notifies) folios.markDirty(folio);
+      else if (!pageMkWrite(this.base, vmas.mapping(vma), folio)) return 0;
       bits |= PTE_DIRTY | ((flags & VM_WRITE) !== 0 ? PTE_WRITE : 0);
     }
     const desc = tables.lock(table);
@@ -263,6 +267,7 @@ export class FileFaults {
         );
     }
     tables.unlock(desc);
+    if (write && notifies) folios.unlock(folio);
     return 0;
   }
 

@@ -33,6 +33,7 @@ import type { Base } from "./base.js";
 import { ENOMEM, PMD_ORDER } from "./constants.js";
 import { S_INODES } from "./core.js";
 import { O_FILE, O_INODE } from "./objects.js";
+import { mkClean } from "./write-notify.js";
 
 export const KIND_DISK = 0;
 export const KIND_TMPFS = 1;
@@ -358,10 +359,11 @@ export class Files {
     }
   }
 
-  /** One folio to the disk; its writable mappings hear of the next write again. */
+  /** One folio to the disk; its mappings are write-protected and hear of the next write (folio_clear_dirty_for_io). */
   writeBack(inode: Ref, folio: Ref, order: number): void {
     const { folios, core } = this.base;
     folios.lock(folio);
+    if (mkClean(this.base, folio, order)) folios.markDirty(folio);
     folios.clear(folio, PG_DIRTY);
     folios.set(folio, PG_WRITEBACK);
     const number = this.#number(inode);

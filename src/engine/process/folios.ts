@@ -58,7 +58,7 @@ export class Folios {
   readonly memcgs: Memcgs;
   /** Takes a large folio that goes out of the queue of those to be split. */
   unqueue: (folio: Ref, order: number) => void = () => {};
-  /** Gets memory back, of one cgroup or of all; false where there is none to be had. */
+  /** Gets memory back, of a cgroup and those below it or of all (0); false where there is none to be had. */
   reclaim: (pages: number, memcg: Ref) => boolean = () => false;
   /** Makes room for a block of that order by moving pages; false where that is no use. */
   compact: (order: number) => boolean = () => false;
@@ -100,10 +100,11 @@ export class Folios {
     return pfn;
   }
 
-  /** try_charge, with reclaim of the group's own pages where its limit is reached. */
+  /** try_charge_memcg, with reclaim below the cgroup whose limit is reached. */
   #charge(memcg: Ref, pages: number, order: number): boolean {
-    while (!this.memcgs.charge(memcg, pages))
-      if (order > COSTLY_ORDER || !this.reclaim(pages, memcg)) return false;
+    const { memcgs } = this;
+    while (!memcgs.charge(memcg, pages))
+      if (order > COSTLY_ORDER || !this.reclaim(pages, memcgs.over)) return false;
     return true;
   }
 

@@ -8,8 +8,9 @@
  * unshared first. Pins for a long time never hold pages of ZONE_MOVABLE. What a
  * release needs is the page, or what the pin carried.
  *
- * Source: mm/gup.c of 6.18 (gup_fast_pte_range, follow_page_pte, check_vma_flags,
- * gup_must_unshare, try_grab_folio, unpin_user_page); its errno for each refusal.
+ * Source: mm/gup.c of 6.18 (is_valid_gup_args, gup_fast_pte_range, follow_page_pte,
+ * can_follow_write_common, check_vma_flags, gup_must_unshare, try_grab_folio,
+ * unpin_user_page); its errno for each refusal.
  */
 import type { Ref } from "../../units.js";
 import { MM_FLAGS, MM_MMAP_LOCK } from "../layout/generated/offsets.js";
@@ -19,6 +20,7 @@ import type { Base } from "./base.js";
 import {
   EFAULT,
   EHWPOISON,
+  EINVAL,
   ENOMEM,
   FAULT_HWPOISON,
   FAULT_OOM,
@@ -26,13 +28,22 @@ import {
   PMD_ORDER,
   VM_IO,
   VM_MAYREAD,
+  VM_MAYSHARE,
   VM_MAYWRITE,
   VM_PFNMAP,
   VM_READ,
   VM_SHARED,
   VM_WRITE,
 } from "./constants.js";
-import { PMD_HUGE, ptePfn, PTE_DIRTY, PTE_PRESENT, PTE_SPECIAL, PTE_WRITE } from "./entry.js";
+import {
+  PMD_HUGE,
+  ptePfn,
+  PTE_DIRTY,
+  PTE_PRESENT,
+  PTE_SPECIAL,
+  PTE_THERE,
+  PTE_WRITE,
+} from "./entry.js";
 import type { Faults } from "./fault.js";
 import { downRead, setBits, upRead } from "./locks.js";
 import { pmdAt, pteAt } from "./page-tables.js";
@@ -60,6 +71,12 @@ export interface GotPages {
   readonly carried: Int32Array;
 }
 
+/** is_valid_gup_args: got or pinned, not both; only a pin can be for a long time. */
+const isValid = (flags: number): boolean => {
+  const pins = (flags & FOLL_PIN) !== 0;
+  return pins ? (flags & FOLL_GET) === 0 : (flags & FOLL_LONGTERM) === 0;
+};
+
 export class Gup {
   readonly base: Base;
   readonly faults: Faults;
@@ -80,9 +97,11 @@ export class Gup {
 
   /**
    * get_user_pages_fast, pin_user_pages_fast: `count` pages from `vpn` on. How
-   * many there are, at least one, or an errno if there is none.
+   * many there are, at least one, or an errno if there is none: EINVAL for FOLL_PIN
+   * with FOLL_GET, and for FOLL_LONGTERM without FOLL_PIN.
    */
   getFast(mm: Ref, vpn: number, count: number, flags: number, out: GotPages): number {
+    if (!isValid(flags)) return EINVAL;
     this.#markPinned(mm, flags);
     let got = 0;
     while (got < count && this.#fastOne(mm, vpn + got, flags, out, got)) got++;
@@ -92,8 +111,9 @@ export class Gup {
     return more < 0 && got > 0 ? got : more < 0 ? more : got + more;
   }
 
-  /** get_user_pages, pin_user_pages: the slow way only. */
+  /** get_user_pages, pin_user_pages: the slow way only. Answers as `getFast` does. */
   get(mm: Ref, vpn: number, count: number, flags: number, out: GotPages): number {
+    if (!isValid(flags)) return EINVAL;
     this.#markPinned(mm, flags);
     return this.#slowMany(mm, vpn, count, flags, out, 0);
   }
@@ -175,20 +195,33 @@ export class Gup {
 
   /** gup_must_unshare: a pin of what may be shared would see copies go by. */
   #mustUnshare(vma: Ref, folio: Ref, pfn: number, flags: number): boolean {
-    const { vmas, folios, core } = this.base;
+    const { vmas, folios } = this.base;
     if ((flags & FOLL_PIN) === 0 || (flags & FOLL_WRITE) !== 0) return false;
-    if (folio !== NONE && folios.isAnon(folio)) {
-      const order = core.design.orderOf(pfn);
-      // Of a folio mapped by a PMD the first page has the mark.
-      const marked = order === PMD_ORDER && core.design.isExclusive(core.design.blockOf(pfn));
-      return (
-        !core.design.isExclusive(pfn) && !(marked && this.base.counts.entire(folio, order) > 0)
-      );
-    }
+    if (folio !== NONE && folios.isAnon(folio)) return !this.#isExclusive(folio, pfn);
     if ((flags & FOLL_LONGTERM) === 0) return false;
     if (vma === NONE) return true;
     const is = vmas.flags(vma);
     return (is & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+  }
+
+  /** PageAnonExclusive of an anonymous folio's page. */
+  #isExclusive(folio: Ref, pfn: number): boolean {
+    const { core, counts } = this.base;
+    if (core.design.isExclusive(pfn)) return true;
+    // Of a folio mapped by a PMD the first page has the mark.
+    const order = core.design.orderOf(pfn);
+    if (order !== PMD_ORDER || !core.design.isExclusive(core.design.blockOf(pfn))) return false;
+    return counts.entire(folio, order) > 0;
+  }
+
+  /** can_follow_write_common: with FOLL_FORCE an entry may stay read-only once the page is one's own. */
+  #mayForce(vma: Ref, pfn: number, lo: number, flags: number): boolean {
+    const { vmas, folios } = this.base;
+    if ((flags & FOLL_FORCE) === 0 || (lo & PTE_SPECIAL) !== 0) return false;
+    const is = vmas.flags(vma) & (VM_SHARED | VM_MAYSHARE | VM_MAYWRITE | VM_WRITE);
+    if (is !== VM_MAYWRITE) return false;
+    const folio = folios.ofPage(pfn);
+    return folio !== NONE && folios.isAnon(folio) && this.#isExclusive(folio, pfn);
   }
 
   #slowMany(
@@ -276,7 +309,7 @@ export class Gup {
     const pmds = tables.pmdTable(mm, vpn);
     if (pmds === NONE) return -NOT_THERE;
     const pmd = w.load64(pmds, pmdAt(vpn));
-    const huge = (pmd & PMD_HUGE) !== 0 && (pmd & PTE_PRESENT) !== 0;
+    const huge = (pmd & PMD_HUGE) !== 0 && (pmd & PTE_THERE) !== 0;
     const table = huge ? pmds : tables.below(pmds, pmdAt(vpn));
     if (table === NONE) return -NOT_THERE;
     const off = huge ? pmdAt(vpn) : pteAt(vpn);
@@ -291,9 +324,12 @@ export class Gup {
 
   #grab(vma: Ref, vpn: number, pfn: number, lo: number, huge: boolean, flags: number): number {
     const { core, folios, special } = this.base;
-    if ((lo & PTE_PRESENT) === 0) return -NOT_THERE;
-    if ((flags & FOLL_WRITE) !== 0 && (lo & PTE_WRITE) === 0) return -NOT_THERE;
+    // A page without access is there for who forces his way (gup_can_follow_protnone).
+    if ((lo & PTE_THERE) === 0) return -NOT_THERE;
     const zero = core.isZeroPage(pfn) || (huge && core.isHugeZero(pfn - (vpn & 511)));
+    if ((flags & FOLL_WRITE) !== 0 && (lo & PTE_WRITE) === 0) {
+      if (zero || !this.#mayForce(vma, pfn, lo, flags)) return -NOT_THERE;
+    }
     if ((lo & PTE_SPECIAL) !== 0 && !zero) {
       if (special === null) return EFAULT;
       // Populated only: it is there, and nobody holds it.

@@ -2,17 +2,24 @@
  * hugetlb: a pool of 2 MiB pages set aside, mapped whole or not at all.
  *
  * A mapping reserves its pages when it is made, so that a fault finds one; a page
- * without a reservation may be refused, which is SIGBUS. The pool keeps blocks
- * that belong to nobody; the folio's descriptor is made when a page is taken
- * (invented: no proposal says what a pooled page's descriptor is).
+ * without a reservation may be refused, which is SIGBUS. Where a copy for the
+ * owner of the reservation finds none, its children lose their view of the page
+ * instead. The pool keeps blocks whose pages say that they are Misc; the folio's
+ * descriptor is made when a page is taken (invented: no proposal says what a
+ * pooled page's descriptor is).
  *
- * Source: mm/hugetlb.c of 6.18 (hugetlb_no_page, hugetlb_wp,
- * hugetlb_acct_memory). Simplified: one size, one pool, reservations are a count
- * per mapping, given back when the mapping goes.
+ * Source: mm/hugetlb.c of 6.18 (hugetlb_no_page, hugetlb_wp, unmap_ref_private,
+ * __unmap_hugepage_range, hugetlb_acct_memory). Simplified: one size, one pool,
+ * reservations are a count per mapping, given back when the mapping goes.
  */
 import type { Ref } from "../../units.js";
 import { PG_DIRTY, PG_UPTODATE } from "../design/word/axis-flags.js";
-import { T_ANON, T_FILE, type PageType } from "../design/word/axis-types.js";
+import { MISC_UNKNOWN, T_ANON, T_FILE, type PageType } from "../design/word/axis-types.js";
+import {
+  ADDRESS_SPACE_I_MMAP,
+  VMA_SHARED_NEXT,
+  VMA_VM_PRIVATE_DATA,
+} from "../layout/generated/offsets.js";
 import { MIGRATE_MOVABLE } from "../pages/zones.js";
 import type { Base } from "./base.js";
 import {
@@ -21,6 +28,7 @@ import {
   FAULT_SIGBUS,
   PMD_ORDER,
   PMD_PAGES,
+  VM_NORESERVE,
   VM_SHARED,
   VM_WRITE,
 } from "./constants.js";
@@ -42,6 +50,8 @@ import { pmdAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 
 const NONE = 0 as Ref;
+/** HPAGE_RESV_UNMAPPED: bit of a VMA's private data; the owner of the pages took one away from it. */
+const UNMAPPED = 2;
 
 export class Hugetlb {
   readonly base: Base;
@@ -49,6 +59,8 @@ export class Hugetlb {
   /** Words of the pool's stack of free blocks, and how many it has room for. */
   readonly #stack: Ref;
   readonly #room: number;
+  /** Mappings that lost a page to the owner of the promises, since boot. */
+  taken = 0;
 
   constructor(base: Base, files: Files, stack: Ref, room: number) {
     this.base = base;
@@ -89,13 +101,17 @@ export class Hugetlb {
     return this.total;
   }
 
+  /** A block comes to the pool: each page of it says that it is nobody's folio. */
   #give(pfn: number): void {
     const { core, w } = this.base;
+    const zone = core.design.zoneOf(pfn);
+    for (let i = 0; i < PMD_PAGES; i++) core.design.bindMisc(pfn + i, 0, MISC_UNKNOWN, false, zone);
     spinLock(w, core.state, S_HUGETLB_LOCK);
     w.store32(this.#stack, (w.add32(core.state, S_HUGETLB_FREE, 1) - 1) * 4, pfn);
     spinUnlock(w, core.state, S_HUGETLB_LOCK);
   }
 
+  /** A block leaves it, without a word about itself; below zero for none. */
   #take(): number {
     const { core, w } = this.base;
     spinLock(w, core.state, S_HUGETLB_LOCK);
@@ -103,6 +119,7 @@ export class Hugetlb {
     const pfn = free === 0 ? -1 : w.load32(this.#stack, (free - 1) * 4);
     if (pfn >= 0) w.store32(core.state, S_HUGETLB_FREE, free - 1);
     spinUnlock(w, core.state, S_HUGETLB_LOCK);
+    if (pfn >= 0) core.design.release(pfn, PMD_ORDER);
     return pfn;
   }
 
@@ -169,9 +186,10 @@ export class Hugetlb {
     else {
       const inode = this.files.inodeOf(mapping);
       if (index >= this.files.pages(inode)) return FAULT_SIGBUS;
+      // Its page was taken away: a fresh one would look as if its contents were lost.
+      if (this.hasLost(vma)) return FAULT_SIGBUS;
       // A forked copy of a private mapping has no promises of its own.
-      const promised =
-        (shared || vmas.privateData(vma) === inode) && this.files.promised(inode) > 0;
+      const promised = (shared || this.#owns(vma)) && this.files.promised(inode) > 0;
       const pfn = this.allocFolio(shared ? T_FILE : T_ANON, promised);
       if (pfn < 0) return FAULT_SIGBUS;
       if (promised) this.files.promise(inode, -1);
@@ -212,28 +230,27 @@ export class Hugetlb {
     const old = ptePfn(lo & ~PMD_HUGE, hi);
     const folio = folios.ofPage(old);
     const flags = vmas.flags(vma);
-    const reuse =
-      (flags & VM_SHARED) !== 0 ||
-      (folios.isAnon(folio) &&
-        (core.design.isExclusive(old) || counts.total(folio, PMD_ORDER) === 1));
-    if (reuse) {
-      if (folios.isAnon(folio) && !core.design.isExclusive(old)) {
-        rmap.moveAnon(folio, vma);
-        core.design.setExclusive(old, true);
-      }
-      const write = unshare ? 0 : PTE_WRITE | PTE_DIRTY;
+    // huge_pte_mkdirty, maybe_mkwrite: who forces his way (FOLL_FORCE) leaves it read-only.
+    const write = unshare ? 0 : PTE_DIRTY | ((flags & VM_WRITE) !== 0 ? PTE_WRITE : 0);
+    if (this.#reusable(folio, old, flags)) {
+      this.#reuse(vma, folio, old);
       w.store64(pmds, off, lo | write, hi);
-      folios.set(folio, PG_DIRTY);
       return 0;
     }
     if (anonVmas.of(vma) === NONE && anonVmas.prepare(vma, NONE) !== 0) return FAULT_OOM;
     const fresh = this.allocFolio(T_ANON, false);
-    if (fresh < 0) return FAULT_SIGBUS;
+    if (fresh < 0) {
+      if (!folios.isAnon(folio) || !this.#owns(vma)) return FAULT_SIGBUS;
+      this.#takeFromOthers(vma, first, old);
+      if (!this.#reusable(folio, old, flags)) return FAULT_SIGBUS;
+      this.#reuse(vma, folio, old);
+      w.store64(pmds, off, lo | write, hi);
+      return 0;
+    }
     for (let i = 0; i < PMD_PAGES; i++) core.content.copy(old + i, fresh + i);
     const copy = core.design.descriptorOf(fresh);
     const desc = tables.lock(pmds);
     rmap.newAnon(copy, fresh, PMD_ORDER, vma, first, true);
-    const write = unshare ? 0 : PTE_WRITE | PTE_DIRTY;
     w.store64(
       pmds,
       off,
@@ -245,6 +262,60 @@ export class Hugetlb {
     folios.put(folio);
     void mm;
     return 0;
+  }
+
+  /** is_vma_resv_set(HPAGE_RESV_OWNER): whether the pool promised its pages to this very mapping. */
+  #owns(vma: Ref): boolean {
+    const { vmas } = this.base;
+    if ((vmas.flags(vma) & (VM_SHARED | VM_NORESERVE)) !== 0) return false;
+    return vmas.privateData(vma) === this.files.inodeOf(vmas.mapping(vma));
+  }
+
+  /** is_vma_resv_set(HPAGE_RESV_UNMAPPED): whether a mapping lost a page to its owner; it gets no new ones. */
+  hasLost(vma: Ref): boolean {
+    return (this.base.w.load32(vma, VMA_VM_PRIVATE_DATA) & UNMAPPED) !== 0;
+  }
+
+  /** Whether a write needs no copy: of a shared mapping, or of a page that nobody else maps. */
+  #reusable(folio: Ref, pfn: number, flags: number): boolean {
+    const { folios, core, counts } = this.base;
+    if ((flags & VM_SHARED) !== 0) return true;
+    if (!folios.isAnon(folio)) return false;
+    return core.design.isExclusive(pfn) || counts.total(folio, PMD_ORDER) === 1;
+  }
+
+  #reuse(vma: Ref, folio: Ref, pfn: number): void {
+    const { folios, core, rmap } = this.base;
+    if (folios.isAnon(folio) && !core.design.isExclusive(pfn)) {
+      rmap.moveAnon(folio, vma);
+      core.design.setExclusive(pfn, true);
+    }
+    folios.set(folio, PG_DIRTY);
+  }
+
+  /**
+   * unmap_ref_private: the owner of the promises needs the page for itself. Who
+   * else has it privately, and was promised nothing, loses it; a fault there is
+   * SIGBUS from then on.
+   */
+  #takeFromOthers(owner: Ref, first: number, pfn: number): void {
+    const { core, vmas, tables, w } = this.base;
+    for (
+      let vma = core.pointer(vmas.mapping(owner), ADDRESS_SPACE_I_MMAP);
+      vma !== NONE;
+      vma = core.pointer(vma, VMA_SHARED_NEXT)
+    ) {
+      if (vma === owner || (vmas.flags(vma) & VM_SHARED) !== 0 || this.#owns(vma)) continue;
+      // At the owner's address: in a child that is where its copy of the mapping lies.
+      if (first < vmas.tree.start(vma) || first >= vmas.tree.end(vma)) continue;
+      const mm = vmas.mm(vma);
+      const pmds = tables.pmdTable(mm, first);
+      const lo = pmds === NONE ? 0 : w.load64(pmds, pmdAt(first));
+      if ((lo & PTE_THERE) === 0 || ptePfn(lo & ~PMD_HUGE, w.hi) !== pfn) continue;
+      w.store64(vma, VMA_VM_PRIVATE_DATA, UNMAPPED, 0);
+      this.taken++;
+      this.unmap(vma, mm, first, first + PMD_PAGES);
+    }
   }
 
   /** hugetlb_install_folio: the child of a fork gets a copy of a pinned page now; false without one. */
@@ -270,6 +341,19 @@ export class Hugetlb {
       if (pmds !== NONE && (w.load64(pmds, pmdAt(vpn)) & PTE_THERE) !== 0) n++;
     }
     return n;
+  }
+
+  /**
+   * MADV_DONTNEED: whole huge pages go, and what the mapping was promised for
+   * those that the pool gets back is promised again.
+   */
+  discard(vma: Ref, mm: Ref, start: number, end: number): void {
+    const before = this.free;
+    this.unmap(vma, mm, start, end);
+    if (!this.#owns(vma)) return;
+    const back = this.free - before;
+    this.base.w.add32(this.base.core.state, S_HUGETLB_RESERVED, back);
+    this.files.promise(this.files.inodeOf(this.base.vmas.mapping(vma)), back);
   }
 
   /** __unmap_hugepage_range: of whole huge pages. */

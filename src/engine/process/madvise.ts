@@ -173,7 +173,7 @@ export class Advice {
     if ((flags & (c.VM_LOCKED | c.VM_PFNMAP)) !== 0) return c.EINVAL;
     if ((flags & c.VM_HUGETLB) !== 0) {
       if (start % c.PMD_PAGES !== 0) return c.EINVAL;
-      this.faults.hugetlb.unmap(vma, mm, start, end - (end % c.PMD_PAGES));
+      this.faults.hugetlb.discard(vma, mm, start, end - (end % c.PMD_PAGES));
       return 0;
     }
     const error = zap.range(vma, mm, counts.mmId(vma), start, end);

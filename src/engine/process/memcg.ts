@@ -1,8 +1,8 @@
 /**
  * Memory cgroups: page counters with a limit, in a tree.
  *
- * A charge goes up to the root; where one counter is full nothing is charged.
- * Each CPU keeps a stock of pages that were charged ahead for one cgroup, so
+ * A charge goes up to the root; where one counter is full nothing is charged, and
+ * memory is got back from the subtree of that counter, not of who asked. Each CPU keeps a stock of pages that were charged ahead for one cgroup, so
  * that most charges touch one word. Charging the bytes of separate descriptors
  * to who caused them is a choice of the machine (obj_cgroup does it for slab
  * objects today; that it would for descriptors is open).
@@ -26,9 +26,16 @@ const NO_LIMIT = 0x7fffffff;
 const STOCK_MEMCG = 0;
 const STOCK_PAGES = 4;
 
+/** MAX_RECLAIM_RETRIES: how often memory_max_write tries in vain. */
+const MAX_RETRIES = 16;
+
 export class Memcgs {
   readonly core: Core;
   readonly w: Words;
+  /** Gets memory back of a cgroup and those below it; false where there is none to be had. Set by reclaim. */
+  reclaim: (pages: number, memcg: Ref) => boolean = () => false;
+  /** The cgroup whose limit refused the last charge (mem_over_limit). */
+  over = 0 as Ref;
   /** Whether descriptors are charged with the pages they describe. */
   readonly chargesDescriptors: boolean;
 
@@ -66,11 +73,31 @@ export class Memcgs {
     return this.w.load32(memcg, MEMCG_MAX);
   }
 
+  /**
+   * memory.max: what is above a lower limit is reclaimed; where that is not to be
+   * had, usage stays above it, and nothing more is charged.
+   */
   setMax(memcg: Ref, pages: number): void {
-    this.w.store32(memcg, MEMCG_MAX, pages);
+    const { w } = this;
+    w.store32(memcg, MEMCG_MAX, pages);
+    if (w.load32(memcg, MEMCG_USAGE) <= pages) return;
+    this.drainStocks();
+    for (let tries = MAX_RETRIES; tries > 0;) {
+      const above = w.load32(memcg, MEMCG_USAGE) - pages;
+      if (above <= 0) return;
+      if (!this.reclaim(above, memcg)) tries--;
+      this.drainStocks();
+    }
   }
 
-  /** try_charge: false when a counter on the way to the root is full. */
+  /** mem_cgroup_is_descendant: whether a cgroup is `root` or lies below it. */
+  isUnder(memcg: Ref, root: Ref): boolean {
+    let at = memcg;
+    while (at !== root && at !== 0) at = this.core.pointer(at, MEMCG_PARENT);
+    return at === root;
+  }
+
+  /** try_charge: false when a counter on the way to the root is full; `over` says which. */
   charge(memcg: Ref, pages: number): boolean {
     const { w } = this;
     const stock = this.core.stock(this.core.cpu);
@@ -95,6 +122,7 @@ export class Memcgs {
     for (let at = memcg; at !== 0; at = this.core.pointer(at, MEMCG_PARENT)) {
       if (w.add32(at, MEMCG_USAGE, pages) <= w.load32(at, MEMCG_MAX)) continue;
       w.add32(at, MEMCG_FAILCNT, 1);
+      this.over = at;
       for (let back = memcg; ; back = this.core.pointer(back, MEMCG_PARENT)) {
         w.add32(back, MEMCG_USAGE, -pages);
         if (back === at) return false;

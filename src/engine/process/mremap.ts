@@ -55,6 +55,8 @@ interface Ask {
 export class Remap {
   readonly base: Base;
   readonly mappings: Mappings;
+  /** mm_populate: has pages made as if they were touched. Set by the layer of advice. */
+  populate: (mm: Ref, start: number, end: number) => void = () => {};
 
   constructor(base: Base, mappings: Mappings) {
     this.base = base;
@@ -82,8 +84,16 @@ export class Remap {
     const { w } = this.base;
     downWrite(w, mm, MM_MMAP_LOCK);
     const page = this.#locked(mm, ask);
+    const grown = page >= 0 && ask.pages > ask.old && this.#keepsPages(mm, page);
     upWrite(w, mm, MM_MMAP_LOCK);
+    if (grown) this.populate(mm, page + ask.old, page + ask.pages);
     return page;
+  }
+
+  /** Whether the pages of a mapping are to be there always (VM_LOCKED). */
+  #keepsPages(mm: Ref, vpn: number): boolean {
+    const { vmas } = this.base;
+    return (vmas.flags(vmas.tree.lookup(mm, vpn)) & VM_LOCKED) !== 0;
   }
 
   /** check_mremap_params */
@@ -208,7 +218,7 @@ export class Remap {
     if (old > 0 && from + old === tree.end(vma) && end <= room) {
       tree.setRange(vma, tree.start(vma), end);
       w.add32(mm, MM_TOTAL_VM, pages - old);
-      vmas.merge(mm, vma);
+      vmas.mergeGrown(mm, vma);
       return from;
     }
     if ((flags & MREMAP_MAYMOVE) === 0) return ENOMEM;

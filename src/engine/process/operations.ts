@@ -88,7 +88,7 @@ export class Operations {
     this.files = new Files(this.base);
     this.hugetlb = new Hugetlb(this.base, this.files, options.hugetlbStack, options.hugetlbRoom);
     this.mappings = new Mappings(this.base, this.files, this.hugetlb);
-    const cow = new CopyOnWrite(this.base);
+    const cow = new CopyOnWrite(this.base, this.files);
     this.faults = new Faults(
       this.base,
       cow,
@@ -121,6 +121,7 @@ export class Operations {
       this.collapse,
       this.ksm,
     );
+    this.remap.populate = (mm, start, end) => this.advice.populateNew(mm, start, end);
   }
 
   /** Number of the next process. */

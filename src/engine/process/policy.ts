@@ -7,6 +7,7 @@
 /** Choices of transparent_hugepage/enabled and of each size below it. */
 export type ThpChoice = "always" | "madvise" | "inherit" | "never";
 
+/** Settings that a machine is booted with; each has its default in DEFAULT_POLICY. */
 export interface Policy {
   /** transparent_hugepage/enabled. */
   readonly thp: "always" | "madvise" | "never";
@@ -27,6 +28,7 @@ export interface Policy {
   readonly readaheadPages: number;
 }
 
+/** The defaults of 6.18 with CONFIG_TRANSPARENT_HUGEPAGE_MADVISE. */
 export const DEFAULT_POLICY: Policy = {
   thp: "madvise",
   thpOrders: { 9: "inherit" },

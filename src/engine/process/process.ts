@@ -3,34 +3,38 @@
  * them.
  *
  * Addresses and lengths are bytes; a refused call throws MmError with the
- * kernel's errno, a bad access SignalError. What a process sees of its pages is
- * in `pagemap`, as /proc/PID/pagemap shows it.
+ * kernel's errno, a bad access SignalError, an argument that is no number, text or
+ * bytes as it should be RangeError or TypeError. Once a process has ended every
+ * use of it is refused with ESRCH. What a process sees of its pages is in
+ * `pagemap`, as /proc/PID/pagemap shows it.
  */
-import { MmError, SignalError } from "../errors.js";
-import {
-  MM_RSS_ANON,
-  MM_RSS_FILE,
-  MM_RSS_SHMEM,
-  MM_RSS_SWAP,
-} from "../layout/generated/offsets.js";
+import { ERRNO, MmError, SignalError } from "../errors.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
-import { FAULT_SIGSEGV, MAP_LOCKED, MAP_POPULATE } from "./constants.js";
+import { bits, byteArray, copyLength, oneOf, wholeNumber, word64 } from "./arguments.js";
 import {
-  isSwap,
-  PMD_HUGE,
-  ptePfn,
-  PTE_ACCESSED,
-  PTE_DIRTY,
-  PTE_PRESENT,
-  PTE_SPECIAL,
-  PTE_THERE,
-  PTE_WRITE,
-} from "./entry.js";
+  FAULT_SIGSEGV,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_POPULATE,
+  MREMAP_MAYMOVE,
+  TASK_PAGES,
+} from "./constants.js";
+import { PMD_HUGE, ptePfn, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_WRITE } from "./entry.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import type { Operations } from "./operations.js";
 import type { OpenFile } from "./open-file.js";
+import {
+  pagemapOf,
+  rssOf,
+  vmasOf,
+  type PagemapEntry,
+  type Rss,
+  type VmaFacts,
+} from "./process-facts.js";
 import { eachSpan } from "./spans.js";
 import { UserPages } from "./user-pages.js";
+
+export type { PagemapEntry, Rss, VmaFacts } from "./process-facts.js";
 
 const NONE = 0 as Ref;
 
@@ -38,107 +42,145 @@ const NONE = 0 as Ref;
 export interface MmapOptions {
   /** Wanted address, bytes; without MAP_FIXED a hint. */
   readonly addr?: number;
+  /** Bytes, more than 0; rounded up to pages. */
   readonly length: number;
-  /** PROT_READ | PROT_WRITE | PROT_EXEC. */
+  /** PROT_READ | PROT_WRITE | PROT_EXEC, or PROT_NONE. */
   readonly prot: number;
-  /** MAP_ flags. */
+  /** MAP_ flags: MAP_SHARED or MAP_PRIVATE, and any others. */
   readonly flags: number;
+  /** What is mapped; left out with MAP_ANONYMOUS. */
   readonly file?: OpenFile;
-  /** Offset in the file, bytes. */
+  /** Offset in the file, bytes; a multiple of the page size. */
   readonly offset?: number;
 }
 
-/** One page as /proc/PID/pagemap and its frame show it. */
-export interface PagemapEntry {
-  readonly present: boolean;
-  readonly swapped: boolean;
-  /** Frame; −1 where there is none. */
-  readonly pfn: number;
-  /** Mapped by one page-table entry only, as far as the design can tell (bit 56). */
-  readonly exclusive: boolean;
-  /** Of a file or shared memory (bit 61). */
-  readonly file: boolean;
-  readonly writable: boolean;
-  /** Mapped by a PMD. */
-  readonly huge: boolean;
-  readonly zero: boolean;
-}
+/** How an access is made. */
+const ACCESSES = ["read", "write"] as const;
+/** Bytes that one `gup` may ask for: 4 GiB, the largest machine. */
+const GUP_MAX = 2 ** 32;
 
-export interface Rss {
-  /** Pages. */
-  readonly anon: number;
-  readonly file: number;
-  readonly shmem: number;
-  readonly swap: number;
-}
-
+/** A process: what `Kernel.createProcess` and `Process.fork` give. */
 export class Process {
   readonly kernel: Operations;
-  /** struct mm_struct. */
-  readonly mm: Ref;
+  /** Its number, from 1. */
   readonly pid: number;
+  readonly #mm: Ref;
   #alive = true;
 
   /** Gives an address space its number. Processes come from `Kernel.createProcess` and `fork`. */
   constructor(kernel: Operations, mm: Ref) {
     this.kernel = kernel;
-    this.mm = mm;
+    this.#mm = mm;
     this.pid = kernel.nextPid();
     kernel.processes.set(this.pid, this);
   }
 
+  /** Whether it has not ended. */
   get alive(): boolean {
     return this.#alive;
   }
 
-  /** Maps memory; its address. Throws MmError: EINVAL, ENOMEM, EEXIST, EPERM, EBADF. */
-  mmap(options: MmapOptions): number {
-    const { file, ...rest } = options;
-    const page = this.kernel.mappings.map(
-      this.mm,
-      file === undefined ? rest : { ...rest, file: file.file },
-    );
-    this.#check(page, `mmap ${options.length} bytes`, "mmap");
-    if ((options.flags & (MAP_POPULATE | MAP_LOCKED)) !== 0)
-      this.kernel.advice.populateNew(this.mm, page, page + Math.ceil(options.length / PAGE_SIZE));
-    return page * PAGE_SIZE;
-  }
-
-  /** Throws MmError: EINVAL, ENOMEM. */
-  munmap(addr: number, length: number): void {
-    const error = this.kernel.mappings.unmap(this.mm, addr, length);
-    this.#check(error, `munmap ${hex(addr)}, ${length} bytes`, "munmap");
-  }
-
-  /** Throws MmError: EINVAL, ENOMEM, EACCES. */
-  mprotect(addr: number, length: number, prot: number): void {
-    const error = this.kernel.mappings.protect(this.mm, addr, length, prot);
-    this.#check(error, `mprotect ${hex(addr)}, ${length} bytes`, "mprotect");
+  /** struct mm_struct. Throws MmError (ESRCH) once the process has ended: so does all that needs it. */
+  get mm(): Ref {
+    if (!this.#alive) throw new MmError(ERRNO.ESRCH, `use process ${this.pid}`, "it has ended");
+    return this.#mm;
   }
 
   /**
-   * Moves, grows or shrinks a mapping; its address. Throws MmError: EFAULT, EINVAL,
-   * ENOMEM.
+   * Maps memory; its address. Throws MmError: EINVAL, ENOMEM, EEXIST, EPERM, EBADF,
+   * EACCES, EOVERFLOW, EOPNOTSUPP.
+   */
+  mmap(options: MmapOptions): number {
+    const { file, ...rest } = options;
+    const { mm } = this;
+    word64("mmap's length", rest.length);
+    bits("mmap's prot", rest.prot);
+    bits("mmap's flags", rest.flags);
+    if (rest.addr !== undefined) word64("mmap's addr", rest.addr);
+    if (rest.offset !== undefined) word64("mmap's offset", rest.offset);
+    const wanted = file === undefined ? rest : { ...rest, file: file.file };
+    const page = this.kernel.mappings.map(mm, wanted);
+    this.#check(page, `mmap ${rest.length} bytes`, () => this.#noRoom(rest.length, rest.flags));
+    if ((rest.flags & (MAP_POPULATE | MAP_LOCKED)) !== 0)
+      this.kernel.advice.populateNew(mm, page, page + Math.ceil(rest.length / PAGE_SIZE));
+    return page * PAGE_SIZE;
+  }
+
+  /** Unmaps what is there; nothing need be. Throws MmError: EINVAL, ENOMEM. */
+  munmap(addr: number, length: number): void {
+    word64("munmap's addr", addr);
+    word64("munmap's length", length);
+    const error = this.kernel.mappings.unmap(this.mm, addr, length);
+    this.#check(error, `munmap ${hex(addr)}, ${length} bytes`, () => "no memory to cut a mapping");
+  }
+
+  /** Sets rights (PROT_). Throws MmError: EINVAL, ENOMEM (a hole in the range, or no memory), EACCES. */
+  mprotect(addr: number, length: number, prot: number): void {
+    word64("mprotect's addr", addr);
+    word64("mprotect's length", length);
+    bits("mprotect's prot", prot);
+    const error = this.kernel.mappings.protect(this.mm, addr, length, prot);
+    const asked = `mprotect ${hex(addr)}, ${length} bytes`;
+    this.#check(error, asked, () => this.#holeOr(addr, length, "no memory"));
+  }
+
+  /**
+   * Moves, grows or shrinks a mapping; its address. `flags` are MREMAP_ bits. Throws
+   * MmError: EFAULT, EINVAL, ENOMEM.
    */
   mremap(addr: number, oldLength: number, newLength: number, flags = 0, newAddr = 0): number {
+    word64("mremap's addr", addr);
+    word64("mremap's old length", oldLength);
+    word64("mremap's new length", newLength);
+    bits("mremap's flags", flags);
+    word64("mremap's new addr", newAddr);
     const { remap } = this.kernel;
     const page = remap.remap(this.mm, addr, oldLength, newLength, flags, newAddr);
-    this.#check(page, `mremap ${hex(addr)}, ${oldLength} to ${newLength} bytes`, "mremap");
+    const asked = `mremap ${hex(addr)}, ${oldLength} to ${newLength} bytes`;
+    const stays = newLength > oldLength && (flags & MREMAP_MAYMOVE) === 0;
+    this.#check(page, asked, () =>
+      stays ? "there is no room behind it, and MREMAP_MAYMOVE is not given" : NO_ROOM,
+    );
     return page * PAGE_SIZE;
   }
 
   /** Advice is one of MADV_. Throws MmError: EINVAL, ENOMEM, EACCES, EBADF, EAGAIN, EFAULT. */
   madvise(addr: number, length: number, advice: number): void {
+    word64("madvise's addr", addr);
+    word64("madvise's length", length);
+    bits("madvise's advice", advice);
     const error = this.kernel.advice.advise(this.mm, addr, length, advice);
-    this.#check(error, `madvise ${hex(addr)}, ${length} bytes, advice ${advice}`, "madvise");
+    const asked = `madvise ${hex(addr)}, ${length} bytes, advice ${advice}`;
+    this.#check(error, asked, () => this.#holeOr(addr, length, "no memory"));
+  }
+
+  /**
+   * KSM: the pages of two addresses become one where their contents are the same,
+   * until somebody writes. Both must lie in VMAs with MADV_MERGEABLE. Throws
+   * MmError: EFAULT (no anonymous page), EINVAL (not mergeable, or contents differ),
+   * EAGAIN (somebody else holds one of them), ENOMEM. `kernel.ksm.merge` is the same
+   * by page numbers, and returns the errno.
+   */
+  mergeWith(addr: number, other: Process, otherAddr: number): void {
+    const error = this.kernel.ksm.merge(
+      { mm: this.mm, vpn: pageOf("mergeWith's addr", addr) },
+      { mm: other.mm, vpn: pageOf("mergeWith's other addr", otherAddr) },
+    );
+    const asked = `merge ${hex(addr)} with ${hex(otherAddr)} of process ${other.pid}`;
+    this.#check(error, asked, () => "no memory for the shared page");
   }
 
   /**
    * get_user_pages or pin_user_pages (FOLL_PIN), fast or slow: the pages of a
-   * range of bytes, all of them. Throws MmError: EFAULT, ENOMEM, EHWPOISON; then
+   * range of bytes, all of them. Throws MmError: EFAULT, ENOMEM, EHWPOISON, and
+   * EINVAL for FOLL_PIN with FOLL_GET and for FOLL_LONGTERM without FOLL_PIN; then
    * nothing is held.
    */
   gup(addr: number, length: number, flags: number, how: "fast" | "slow" = "fast"): UserPages {
+    word64("gup's addr", addr);
+    wholeNumber("gup's length", length, 0, GUP_MAX);
+    bits("gup's flags", flags);
+    oneOf("gup's way", how, ["fast", "slow"]);
     return UserPages.get(this, addr, length, flags, how);
   }
 
@@ -149,26 +191,52 @@ export class Process {
     return new Process(this.kernel, child);
   }
 
-  /** Gives back all memory. */
+  /** Ends it: gives back all memory. Throws MmError (ESRCH) the second time. */
   exit(): void {
-    if (!this.#alive) return;
+    this.kernel.forks.exit(this.mm);
     this.#alive = false;
     this.kernel.processes.delete(this.pid);
-    this.kernel.forks.exit(this.mm);
   }
 
-  #check(result: number, asked: string, why: string): void {
-    if (result < 0) throw new MmError(-result, asked, REASONS[-result] ?? `refused by ${why}`);
+  /** `noMemory` says why, where the answer is ENOMEM. */
+  #check(result: number, asked: string, noMemory: () => string): void {
+    if (result >= 0) return;
+    const why = -result === ERRNO.ENOMEM ? noMemory() : REASONS[-result];
+    throw new MmError(-result, asked, why ?? "refused");
+  }
+
+  /** Why mmap finds no room. */
+  #noRoom(length: number, flags: number): string {
+    if (length > TASK_PAGES * PAGE_SIZE) return "it is longer than the address space";
+    if ((flags & MAP_HUGETLB) !== 0) return "the hugetlb pool has too few free pages, or no memory";
+    return NO_ROOM;
+  }
+
+  /** The first page in the range that nothing is mapped at, or the other reason. */
+  #holeOr(addr: number, length: number, otherwise: string): string {
+    const { tree } = this.kernel.base.vmas;
+    const end = Math.ceil((addr + length) / PAGE_SIZE);
+    for (let page = Math.floor(addr / PAGE_SIZE); page < end;) {
+      const vma = page < TASK_PAGES ? tree.lookup(this.mm, page) : NONE;
+      if (vma === NONE || tree.start(vma) > page)
+        return `nothing is mapped at ${hex(page * PAGE_SIZE)}`;
+      page = tree.end(vma);
+    }
+    return otherwise;
   }
 
   /** One access of the processor, as to the first byte of `addr`'s page. Throws SignalError. */
   touch(addr: number, how: "read" | "write"): void {
+    word64("touch's addr", addr);
+    oneOf("touch's way", how, ACCESSES);
     this.#frame(Math.floor(addr / PAGE_SIZE), how === "write", addr);
   }
 
-  /** Loads `length` bytes. Throws SignalError where a page may not be read. */
+  /** Loads `length` bytes, at most 1 GiB. Throws SignalError where a page may not be read. */
   read(addr: number, length: number): Uint8Array {
-    const out = new Uint8Array(length);
+    word64("read's addr", addr);
+    const out = new Uint8Array(copyLength("read's length", length));
+    this.#mustLive();
     eachSpan(addr, length, (at, from, done, n) => {
       const frame = this.#frame(Math.floor(at / PAGE_SIZE), false, at);
       this.kernel.base.core.content.read(frame, from, out.subarray(done, done + n));
@@ -178,11 +246,19 @@ export class Process {
 
   /** Stores bytes. Throws SignalError where a page may not be written; pages before it are. */
   write(addr: number, bytes: Uint8Array): void {
+    word64("write's addr", addr);
+    byteArray("what is written", bytes);
+    this.#mustLive();
     eachSpan(addr, bytes.length, (at, from, done, n) => {
       const frame = this.#frame(Math.floor(at / PAGE_SIZE), true, at);
       this.kernel.base.core.content.write(frame, from, bytes.subarray(done, done + n));
       this.kernel.base.core.watch?.wrote(frame);
     });
+  }
+
+  /** Also where there is nothing to read or write. */
+  #mustLive(): void {
+    if (!this.#alive) void this.mm;
   }
 
   /** Walks the tables as hardware does, faulting until the access goes through; the frame. */
@@ -192,14 +268,29 @@ export class Process {
       if (frame >= 0) return frame;
       const result =
         vpn >= 2 ** 31 ? FAULT_SIGSEGV : this.kernel.faults.handle(this.mm, vpn, write);
-      if (result !== 0) throw new SignalError(result, addr, write, this.pid);
+      if (result === 0) continue;
+      const why = result === FAULT_SIGSEGV ? this.#whyRefused(vpn, write) : undefined;
+      throw new SignalError(result, addr, write, this.pid, why);
     }
   }
 
+  #whyRefused(vpn: number, write: boolean): string {
+    const { tree } = this.kernel.base.vmas;
+    const vma = vpn < TASK_PAGES ? tree.lookup(this.mm, vpn) : NONE;
+    if (vma === NONE || tree.start(vma) > vpn) return "nothing is mapped there";
+    return `what is mapped there may not be ${write ? "written" : "read"}`;
+  }
+
   /**
-   * The frame that an access gets from the page tables alone, with accessed and
-   * dirty set; −1 where it would fault.
+   * The frame that an access to `addr` gets from the page tables alone, with
+   * accessed and dirty set as the processor sets them; −1 where it would fault.
    */
+  walk(addr: number, how: "read" | "write"): number {
+    oneOf("walk's way", how, ACCESSES);
+    return this.translate(pageOf("walk's addr", addr), how === "write");
+  }
+
+  /** The same by page number (address / 4096), unchecked: for what runs often. */
   translate(vpn: number, write: boolean): number {
     const { w, tables } = this.kernel.base;
     if (vpn >= 2 ** 31) return -1;
@@ -221,85 +312,32 @@ export class Process {
 
   /** What /proc/PID/pagemap says of the page at `addr`. */
   pagemap(addr: number): PagemapEntry {
-    const { w, tables, core, folios, counts } = this.kernel.base;
-    const vpn = Math.floor(addr / PAGE_SIZE);
-    const pmds = tables.pmdTable(this.mm, vpn);
-    const pmd = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
-    const huge = (pmd & PMD_HUGE) !== 0 && (pmd & PTE_THERE) !== 0;
-    const table = huge ? pmds : pmds === NONE ? NONE : tables.below(pmds, pmdAt(vpn));
-    if (table === NONE) return ABSENT;
-    const lo = w.load64(table, huge ? pmdAt(vpn) : pteAt(vpn));
-    const hi = w.hi;
-    if ((lo & PTE_THERE) === 0) return { ...ABSENT, swapped: isSwap(lo, hi) };
-    const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi) + (huge ? vpn & 511 : 0);
-    const zero = core.isZeroPage(pfn) || (huge && core.isHugeZero(pfn - (vpn & 511)));
-    const special = zero || (lo & PTE_SPECIAL) !== 0;
-    const folio = special ? NONE : folios.ofPage(pfn);
-    const order = folio === NONE ? 0 : core.design.orderOf(pfn);
-    return {
-      present: true,
-      swapped: false,
-      pfn,
-      exclusive:
-        folio !== NONE &&
-        (core.design.mapcounts === "per-page"
-          ? // Of a huge entry the kernel asks the first page for all of them.
-            core.design.mapcountOf(huge ? pfn - (vpn & 511) : pfn) === 1
-          : !counts.maybeShared(folio, order)),
-      // The huge zero page is no anonymous one, so it counts as a file's (bit 61).
-      file: (huge && zero) || (folio !== NONE && !folios.isAnon(folio)),
-      writable: (lo & PTE_WRITE) !== 0,
-      huge,
-      zero,
-    };
+    return pagemapOf(this.kernel.base, this.mm, pageOf("pagemap's addr", addr));
   }
 
   /** Pages in memory and in swap, by kind. */
   get rss(): Rss {
-    const { w } = this.kernel.base;
-    return {
-      anon: w.load32(this.mm, MM_RSS_ANON),
-      file: w.load32(this.mm, MM_RSS_FILE),
-      shmem: w.load32(this.mm, MM_RSS_SHMEM),
-      swap: w.load32(this.mm, MM_RSS_SWAP),
-    };
+    return rssOf(this.kernel.base, this.mm);
   }
 
-  /** VMAs, as /proc/PID/maps lists them. */
-  maps(): { start: number; end: number; flags: number; pgoff: number }[] {
-    const { vmas } = this.kernel.base;
-    const list = [];
-    for (let vma = vmas.tree.first(this.mm); vma !== NONE; vma = vmas.tree.next(vma)) {
-      list.push({
-        start: vmas.tree.start(vma) * PAGE_SIZE,
-        end: vmas.tree.end(vma) * PAGE_SIZE,
-        flags: vmas.flags(vma),
-        pgoff: vmas.pgoff(vma),
-      });
-    }
-    return list;
+  /** VMAs by address, as /proc/PID/maps lists them. */
+  maps(): VmaFacts[] {
+    return vmasOf(this.kernel.base, this.mm);
   }
 }
 
-const ABSENT: PagemapEntry = {
-  present: false,
-  swapped: false,
-  pfn: -1,
-  exclusive: false,
-  file: false,
-  writable: false,
-  huge: false,
-  zero: false,
-};
+/** Page number of an address. */
+const pageOf = (what: string, addr: number): number => Math.floor(word64(what, addr) / PAGE_SIZE);
 
 const hex = (n: number): string => `0x${n.toString(16)}`;
+
+const NO_ROOM = "no memory for it, or no gap of that size in the address space";
 
 /** Why an errno usually comes. */
 const REASONS: Readonly<Record<number, string>> = {
   1: "the address is below the lowest that may be mapped",
   9: "there is no file",
   11: "somebody else holds a page",
-  12: "no memory, or a page in the range is not mapped",
   14: "the range, or what it maps, allows no such access",
   95: "the kind of memory does not allow it",
   13: "the mapping does not allow it",

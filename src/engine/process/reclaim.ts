@@ -9,8 +9,8 @@
  *
  * Source: mm/vmscan.c of 6.18 (shrink_folio_list, folio_check_references,
  * pageout, __remove_mapping). Simplified: all lists are scanned alike (no
- * swappiness, no proportional pressure), shared memory is not swapped, one
- * cgroup's reclaim looks at all folios and takes its own.
+ * swappiness, no proportional pressure), shared memory is not swapped, reclaim for
+ * a cgroup looks at all folios and takes those of the cgroup and of all below it.
  */
 import type { Ref } from "../../units.js";
 import { ADDRESS_SPACE_HOST } from "../layout/generated/offsets.js";
@@ -62,10 +62,18 @@ export class Reclaim {
     this.splits = splits;
     this.unmap = unmap;
     base.folios.reclaim = (pages, memcg) => this.some(Math.max(pages, CLUSTER), memcg) > 0;
+    base.memcgs.reclaim = base.folios.reclaim;
     base.core.machine.onPressure = () => this.some(CLUSTER, NONE) > 0;
   }
 
-  /** Pages got back, at most about `pages`; of one cgroup, or of all (0). */
+  /** Whether a folio is charged to a cgroup or to one below it; 0 takes all. */
+  #isOf(folio: Ref, memcg: Ref): boolean {
+    if (memcg === NONE) return true;
+    const { core, memcgs } = this.base;
+    return memcgs.isUnder(core.pointer(folio, core.layout.memcg), memcg);
+  }
+
+  /** Pages got back, at most about `pages`; of a cgroup and those below it, or of all (0). */
   some(pages: number, memcg: Ref): number {
     let got = 0;
     for (let priority = 0; priority < 4 && got < pages; priority++) {
@@ -102,8 +110,7 @@ export class Reclaim {
     let folio = deferred.first;
     for (let n = deferred.count; folio !== NONE && n > 0 && got < pages; n--) {
       const next = deferred.next(folio);
-      const mine = memcg === NONE || core.pointer(folio, core.layout.memcg) === memcg;
-      if (mine && folios.tryLock(folio)) {
+      if (this.#isOf(folio, memcg) && folios.tryLock(folio)) {
         const pfn = core.pfnOf(folio);
         const order = core.design.orderOf(pfn);
         folios.get(folio);
@@ -138,8 +145,7 @@ export class Reclaim {
     const length = folios.lruSize(node, list);
     for (let n = 0; folio !== NONE && n < length && got < pages; n++) {
       const before = folios.lruPrevious(folio);
-      const mine = memcg === NONE || core.pointer(folio, core.layout.memcg) === memcg;
-      if (mine) {
+      if (this.#isOf(folio, memcg)) {
         const order = core.design.orderOf(core.pfnOf(folio));
         this.scanned += 1 << order;
         got += this.one(folio, order);

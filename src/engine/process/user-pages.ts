@@ -5,10 +5,14 @@
  * Two kinds of users stand for all: one that writes into the pages once and lets
  * go (O_DIRECT), and one that keeps them as a registered region that a device
  * reads and writes for as long as it lives (RDMA, io_uring buffers).
+ *
+ * Pages go all at once or in parts, each once; what was let go is not read,
+ * written or let go again (EINVAL).
  */
-import { MmError } from "../errors.js";
+import { ERRNO, MmError } from "../errors.js";
 import { MM_PINNED_VM } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
+import { byteArray, copyLength, wholeNumber } from "./arguments.js";
 import { eachSpan } from "./spans.js";
 import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
 import type { Holder, Operations } from "./operations.js";
@@ -20,18 +24,25 @@ export interface PagesOf {
   readonly pid: number;
 }
 
+/** Pages that `Process.gup` or `UserPages.register` gave. */
 export class UserPages implements Holder {
   readonly kernel: Operations;
+  /** Process whose pages they were. */
   readonly pid: number;
   /** First byte in the first page. */
   readonly offset: number;
-  /** Frames, in order. */
-  readonly pfns: Int32Array;
+  /** Pages that were got. */
+  readonly count: number;
+  readonly #frames: Int32Array;
   readonly #carried: Int32Array;
   readonly #flags: number;
   readonly #mm: Ref;
-  #accounted = 0;
-  #held = true;
+  /** Whether each page is counted against who registered them. */
+  #accounted = false;
+  /** 1 for each page that is held. */
+  readonly #held: Uint8Array;
+  /** Frames of those. */
+  #pfns: Int32Array;
 
   private constructor(
     process: PagesOf,
@@ -44,7 +55,10 @@ export class UserPages implements Holder {
     this.#mm = process.mm;
     this.pid = process.pid;
     this.offset = offset;
-    this.pfns = pfns;
+    this.count = pfns.length;
+    this.#frames = pfns;
+    this.#pfns = pfns;
+    this.#held = new Uint8Array(pfns.length).fill(1);
     this.#carried = carried;
     this.#flags = flags;
   }
@@ -90,6 +104,7 @@ export class UserPages implements Holder {
 
   /** O_DIRECT into user memory: pins for the time of one write. */
   static directRead(process: PagesOf, addr: number, bytes: Uint8Array): void {
+    byteArray("what is read in", bytes);
     const pages = UserPages.get(process, addr, bytes.length, FOLL_PIN | FOLL_WRITE, "fast");
     pages.write(0, bytes);
     pages.release(true);
@@ -99,32 +114,42 @@ export class UserPages implements Holder {
   static register(process: PagesOf, addr: number, length: number): UserPages {
     const flags = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
     const pages = UserPages.get(process, addr, length, flags, "fast");
-    pages.#account(pages.pfns.length);
+    pages.#accounted = true;
+    pages.#account(pages.count);
     return pages;
   }
 
   /** Pages that a device keeps count against who registered them (mm->pinned_vm). */
   #account(pages: number): void {
-    this.#accounted += pages;
     this.kernel.base.w.add32(this.#mm, MM_PINNED_VM, pages);
   }
 
-  /** Whether they are pinned, not merely got. */
+  /** Frames that are held, in order; all of them until a part is let go. */
+  get pfns(): Int32Array {
+    return this.#pfns;
+  }
+
+  /** Whether they are pinned (FOLL_PIN), not merely got. */
   get pinned(): boolean {
     return (this.#flags & FOLL_PIN) !== 0;
   }
 
-  /** What the device reads: bytes from `at` on, by frame, whatever the process maps now. */
+  /**
+   * What the device reads: bytes from `at` on, by frame, whatever the process maps
+   * now. Throws RangeError past the end, MmError (EINVAL) for pages let go.
+   */
   read(at: number, length: number): Uint8Array {
-    const out = new Uint8Array(length);
+    const out = new Uint8Array(copyLength("read's length", length));
+    this.#mustHold(at, length);
     this.#each(at, length, (pfn, from, done, n) =>
       this.kernel.base.core.content.read(pfn, from, out.subarray(done, done + n)),
     );
     return out;
   }
 
-  /** What the device writes. */
+  /** What the device writes; the same refusals. */
   write(at: number, bytes: Uint8Array): void {
+    this.#mustHold(at, byteArray("what is written", bytes).length);
     const { core } = this.kernel.base;
     this.#each(at, bytes.length, (pfn, from, done, n) => {
       core.content.write(pfn, from, bytes.subarray(done, done + n));
@@ -138,18 +163,64 @@ export class UserPages implements Holder {
     visit: (pfn: number, from: number, done: number, n: number) => void,
   ): void {
     eachSpan(this.offset + at, length, (byte, from, done, n) =>
-      visit(this.pfns[Math.floor(byte / PAGE_SIZE)], from, done, n),
+      visit(this.#frames[Math.floor(byte / PAGE_SIZE)], from, done, n),
     );
   }
 
-  /** put_page or unpin_user_page on every page; `dirty` marks them written first. Once. */
+  #mustHold(at: number, length: number): void {
+    const bytes = this.count * PAGE_SIZE - this.offset;
+    wholeNumber("the first byte", at, 0, bytes);
+    wholeNumber("the byte behind the last one", at + length, 0, bytes);
+    const first = Math.floor((this.offset + at) / PAGE_SIZE);
+    const end = Math.max(first + 1, Math.ceil((this.offset + at + length) / PAGE_SIZE));
+    if (this.#held.subarray(first, end).includes(0) || this.#pfns.length === 0)
+      throw gone(`use of bytes ${at} … ${at + length} of user pages`);
+  }
+
+  /**
+   * put_page or unpin_user_page on every page that is held; `dirty` marks them
+   * written first. Throws MmError (EINVAL) where none is.
+   */
   release(dirty = false): void {
-    if (!this.#held) return;
-    this.#held = false;
-    const { gup, userPages } = this.kernel;
-    userPages.delete(this);
-    if (this.#accounted > 0 && this.kernel.processes.has(this.pid)) this.#account(-this.#accounted);
-    for (let i = 0; i < this.pfns.length; i++)
-      gup.release(this.pfns[i], this.#carried[i] as Ref, this.pinned, dirty);
+    if (this.#pfns.length === 0 && this.count > 0) throw gone("release of user pages");
+    this.#letGo(0, this.count, dirty);
+  }
+
+  /**
+   * The same for `count` pages from page `first` on: unpin_user_page_range. Throws
+   * RangeError for pages there are not, MmError (EINVAL) where one was let go before.
+   */
+  releasePart(first: number, count: number, dirty = false): void {
+    wholeNumber("the first page", first, 0, this.count - 1);
+    wholeNumber("the number of pages", count, 1, this.count - first);
+    if (this.#held.subarray(first, first + count).includes(0))
+      throw gone(`release of pages ${first} … ${first + count - 1}`);
+    this.#letGo(first, first + count, dirty);
+  }
+
+  /** Lets one page of that frame go; false where none is held. See `Kernel.unpinPage`. */
+  releaseFrame(pfn: number, dirty = false): boolean {
+    const at = this.#frames.findIndex((frame, i) => frame === pfn && this.#held[i] === 1);
+    if (at >= 0) this.#letGo(at, at + 1, dirty);
+    return at >= 0;
+  }
+
+  #letGo(first: number, end: number, dirty: boolean): void {
+    const { gup, userPages, processes } = this.kernel;
+    const stays = (i: number): boolean => this.#held[i] === 1 && (i < first || i >= end);
+    const left = this.#frames.filter((_, i) => stays(i));
+    const going = this.#pfns.length - left.length;
+    // The books first: a rule that breaks on the way finds them as they are to be.
+    this.#pfns = left;
+    if (left.length === 0) userPages.delete(this);
+    if (this.#accounted && processes.has(this.pid)) this.#account(-going);
+    for (let i = first; i < end; i++) {
+      if (this.#held[i] === 0) continue;
+      this.#held[i] = 0;
+      gup.release(this.#frames[i], this.#carried[i] as Ref, this.pinned, dirty);
+    }
   }
 }
+
+const gone = (asked: string): MmError =>
+  new MmError(ERRNO.EINVAL, asked, "they were released before");

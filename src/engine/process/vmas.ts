@@ -212,7 +212,10 @@ export class Vmas {
       ops: this.ops(vma),
       privateData: this.privateData(vma),
     });
-    if (copy !== NONE && this.ops(copy) !== 0) this.opened(copy);
+    if (copy === NONE) return copy;
+    // The low bits too: what hugetlb says of the mapping there.
+    this.w.store32(copy, VMA_VM_PRIVATE_DATA, this.w.load32(vma, VMA_VM_PRIVATE_DATA));
+    if (this.ops(copy) !== 0) this.opened(copy);
     return copy;
   }
 
@@ -266,8 +269,17 @@ export class Vmas {
     return left;
   }
 
+  /**
+   * vma_merge_extend: a VMA that grew up to its neighbour swallows it where they fit.
+   * 6.18 does not ask there whose pages the grown one may have from a parent.
+   */
+  mergeGrown(mm: Ref, vma: Ref): void {
+    const next = this.tree.next(vma);
+    if (next !== NONE) this.#join(mm, vma, next, true);
+  }
+
   /** `a` swallows its neighbour `b`, if they fit. */
-  #join(mm: Ref, a: Ref, b: Ref): boolean {
+  #join(mm: Ref, a: Ref, b: Ref, grown = false): boolean {
     const { tree } = this;
     if (tree.end(a) !== tree.start(b)) return false;
     const flags = this.flags(a);
@@ -276,7 +288,7 @@ export class Vmas {
     if (file !== this.file(b) || this.ops(a) !== this.ops(b)) return false;
     if (this.privateData(a) !== this.privateData(b)) return false;
     if (this.pgoff(a) + tree.end(a) - tree.start(a) !== this.pgoff(b)) return false;
-    if (!this.#mergeableAnon(a, b)) return false;
+    if (!this.#mergeableAnon(a, b, grown)) return false;
     const av = this.anonVmas.of(b);
     if (this.anonVmas.of(a) === NONE && av !== NONE) {
       this.anonVmas.adopt(a, av);
@@ -289,10 +301,10 @@ export class Vmas {
   }
 
   /** is_mergeable_anon_vma: the same one, or one has none and the other no parent's. */
-  #mergeableAnon(a: Ref, b: Ref): boolean {
+  #mergeableAnon(a: Ref, b: Ref, grown: boolean): boolean {
     const [x, y] = [this.anonVmas.of(a), this.anonVmas.of(b)];
     if (x === y) return true;
-    return (x === NONE && this.#single(b)) || (y === NONE && this.#single(a));
+    return (x === NONE && this.#single(b)) || (y === NONE && (grown || this.#single(a)));
   }
 
   #single(vma: Ref): boolean {

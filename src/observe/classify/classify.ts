@@ -19,6 +19,7 @@ import { HEAD, TAIL, wordTable, type WordTable } from "./word-kinds.js";
 
 const FREE = kindId("free");
 
+/** What every frame of a snapshot is, and the objects that frames belong to. */
 export function classify(snapshot: Snapshot): Classification {
   const table = wordTable(snapshot);
   const dialect = tailDialect(snapshot, table);

@@ -137,5 +137,23 @@ test("refusals name their reason", () => {
     /EOPNOTSUPP: Misc has no reference count/,
   );
   expect(() => new DriverMemory(boot("page32")).make("managed")).toThrow(/no code for managed/);
-  expect(() => memory.allocate({ order: 11 })).toThrow(/EINVAL/);
+  expect(() => memory.allocate({ order: 11 })).toThrow(/order is a whole number, 0 … 10, not 11/);
+});
+
+test("a block is freed once and not used after it, a driver closed once", () => {
+  const kernel = boot("today");
+  const memory = new DriverMemory(kernel);
+  const block = memory.allocate({ userMap: true });
+  block.free();
+  for (const use of [
+    () => block.free(),
+    () => block.mmap(kernel.createProcess()),
+    () => block.get(),
+    () => block.put(),
+    () => block.references,
+  ])
+    expect(use).toThrow(/EINVAL: it was freed/);
+  expect(() => memory.make("gold" as never)).toThrow(/one of "misc", "managed", "folio"/);
+  memory.close();
+  expect(() => memory.close()).toThrow(/EBADF/);
 });

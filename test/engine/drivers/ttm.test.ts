@@ -132,3 +132,47 @@ test("what a design's pages have not is refused, by name", () => {
       /EBUSY: private is taken: the pool keeps the page's order there/,
     );
 });
+
+describe.each(["today", "today+separated=all", "page32", "memdesc16"])(
+  "%s: the pool that keeps the order in private",
+  (design) => {
+    test("does not free by an order that somebody else wrote, and says so", () => {
+      const kernel = boot(design);
+      const recognise = design.startsWith("today") ? "mapping" : "table";
+      const gpu = new TtmDevice(kernel, { recognise });
+      expect(gpu.poolOrder).toBe("private");
+      const other = new PrivateWriter(kernel);
+      const table = gpu.table();
+      table.populate(2);
+      const [written, alone] = table.frames;
+      other.writePrivate(written, ref(0x1230));
+      const { freed, wrong } = table.unpopulate();
+      expect(freed).toBe(1);
+      expect(wrong.map((v) => v.message)).toEqual([
+        `the pool's order is the page's: frame ${written}: its private says 0x12300, and the pool would free a block of that order; it is one page`,
+      ]);
+      expect(gpu.lent).toBe(1);
+      expect(() => gpu.freePage(written)).toThrow(/the pool's order/);
+      expect(alone).not.toBe(written);
+      // With its word put right it goes.
+      other.writePrivate(written, ref(0));
+      gpu.freePage(written);
+      expect(gpu.lent).toBe(0);
+      expect(broken(kernel)).toEqual([]);
+    });
+  },
+);
+
+test("wrong arguments and uses after the end are refused", () => {
+  const kernel = boot("today");
+  expect(() => new TtmDevice(kernel, { recognise: "colour" as never })).toThrow(
+    /recognise is one of/,
+  );
+  const gpu = new TtmDevice(kernel, { recognise: "folio" });
+  const table = gpu.table();
+  expect(() => table.populate(-1)).toThrow(RangeError);
+  expect(() => table.importPages([2 ** 30])).toThrow(/a frame is a whole number/);
+  expect(() => table.write(0, Uint8Array.of(1))).toThrow(RangeError);
+  gpu.close();
+  expect(() => gpu.close()).toThrow(/EBADF/);
+});

@@ -115,6 +115,23 @@ describe("mremap to a fixed place", () => {
   });
 });
 
+describe("an area that grows up to its neighbour", () => {
+  test("becomes one with it, whoever its pages came from", () => {
+    const kernel = boot();
+    const p = kernel.createProcess();
+    anonymous(p, AT, 5);
+    p.munmap(AT + 3 * PAGE, PAGE);
+    p.write(AT, Uint8Array.of(1));
+    const child = p.fork();
+    expect(areas(child)).toEqual(["0-3", "4-5"]);
+    expect(child.mremap(AT + PAGE, 2 * PAGE, 3 * PAGE)).toBe(AT + PAGE);
+    expect(areas(child)).toEqual(["0-5"]);
+    child.write(AT, Uint8Array.of(2));
+    expect(p.read(AT, 1)[0]).toBe(1);
+    expect(told(inspectKernel(kernel))).toEqual([]);
+  });
+});
+
 describe("mremap of huge pages of a pool", () => {
   const pool = (pages: number): readonly [Process, number] => {
     const kernel = boot();

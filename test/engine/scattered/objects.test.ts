@@ -194,6 +194,32 @@ describe.each(DESIGNS)("$name", (design) => {
     expect(freePages(kernel)).toBe(before);
   });
 
+  test("a view of a list that is freed may not be used, unless it holds the list", () => {
+    if (design.scattered === "vm-struct") return;
+    const { scattered, machine } = boot(design);
+    const list = scattered.list(3);
+    const view = list.vmap();
+    view.write(2 * PAGE, Uint8Array.of(7));
+    list.free();
+    const use = (): Uint8Array => view.read(2 * PAGE, 1);
+    if (design.scattered === "scamem") assert.equal(use()[0], 7);
+    else {
+      assert.throws(use, /view of 3.*its owner freed it/);
+      assert.throws(() => view.write(0, Uint8Array.of(1)), /its owner freed it/);
+      // Nor when the frames are a list's again.
+      machine.allocator.drainAll();
+      const next = scattered.list(3);
+      assert.throws(use, /its owner freed it/);
+      next.free();
+    }
+    // Who holds the list frees it with the view; else nothing of it is left.
+    expect(view.free()).toEqual({
+      freed: design.scattered === "scamem" ? 3 : 0,
+      kept: 0,
+      stale: [],
+    });
+  });
+
   test("memory runs out at any point: nothing is half done", () => {
     const kernel = boot(design);
     const { scattered, machine } = kernel;

@@ -48,6 +48,7 @@ export const TYPE_NAMES = [
   "anon-exclusive",
   "scattered",
 ] as const;
+/** Name of a page type; which number it has in a page is its table's business. */
 export type TypeName = (typeof TYPE_NAMES)[number];
 
 /** True for the types whose descriptor is a folio: the ones with reference and map counts. */

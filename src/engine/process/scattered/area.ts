@@ -1,12 +1,13 @@
 /**
  * A vmalloc area, as a driver holds it.
  *
- * Refusals are MmErrors with the kernel's errno. Freed once, it cannot be used
- * again; what its pages do then is in the report of `free`.
+ * Refusals are MmErrors with the kernel's errno. Freed once, every use of it is
+ * refused (EINVAL); what its pages do then is in the report of `free`.
  */
 import { eachSpan } from "../spans.js";
-import { MmError, RuleViolation } from "../../errors.js";
+import { ERRNO, MmError, RuleViolation } from "../../errors.js";
 import { bytes, PAGE_SIZE, type Bytes, type Ref } from "../../../units.js";
+import { byteArray, copyLength, wholeNumber } from "../arguments.js";
 import { MAP_SHARED, PROT_READ, PROT_WRITE } from "../constants.js";
 import type { OpenFile } from "../open-file.js";
 import type { Process } from "../process.js";
@@ -45,8 +46,7 @@ export abstract class PagesObject {
 
   /** Frame of page `i`. Throws RangeError outside of it. */
   frame(i: number): number {
-    if (!Number.isInteger(i) || i < 0 || i >= this.pages)
-      throw new RangeError(`page ${i} of ${this.pages}`);
+    wholeNumber("a page of the object", i, 0, this.pages - 1);
     return this.scattered.objects.frame(this.array(), this.pages, i);
   }
 
@@ -126,11 +126,14 @@ const MAP_REASONS: Readonly<Record<number, string>> = {
   22: "the mapping is not shared or has no file",
 };
 
+/** A vmalloc area: what `Scattered.alloc` and `ScatterList.vmap` give. */
 export class Area extends PagesObject {
   /** struct vm_struct; another's once the area is freed. */
   readonly vm: Ref;
   readonly #start: number;
   readonly #pages: number;
+  /** Pages of others that went while this was their view. */
+  readonly #gone = new Set<number>();
   #freed = false;
 
   constructor(scattered: ScatteredBase, vm: Ref) {
@@ -144,6 +147,7 @@ export class Area extends PagesObject {
     return this.#pages;
   }
 
+  /** Whether it was freed. */
   get freed(): boolean {
     return this.#freed;
   }
@@ -185,12 +189,32 @@ export class Area extends PagesObject {
   }
 
   #alive(): void {
-    if (this.#freed) throw new RangeError("the area was freed");
+    if (this.#freed) throw new MmError(ERRNO.EINVAL, "use an area", "it was freed");
   }
 
-  /** vread: through the kernel's page tables. Throws RuleViolation outside of what is mapped. */
+  /**
+   * Their owner let go of the pages that this is a view of: those that nobody
+   * else holds are gone, whatever their frames become.
+   */
+  ownerLetGo(): void {
+    if (this.#freed) return;
+    for (let page = 0; page < this.#pages; page++) if (!this.#lives(page)) this.#gone.add(page);
+  }
+
+  /** Whether a page is one of scattered memory still. */
+  #lives(page: number): boolean {
+    const pfn = this.scattered.vmalloc.translate(this.#start + page);
+    return pfn >= 0 && !this.#gone.has(page) && this.scattered.isAlive(pfn);
+  }
+
+  /**
+   * vread: `length` bytes from byte `at` of it on, through the kernel's page tables.
+   * Throws RuleViolation outside of what is mapped, and on a page that its owner
+   * freed under a view (vmap).
+   */
   read(at: number, length: number): Uint8Array {
-    const out = new Uint8Array(length);
+    this.#alive();
+    const out = new Uint8Array(copyLength("read's length", length));
     this.#each(at, length, (pfn, from, done, n) =>
       this.scattered.base.core.content.read(pfn, from, out.subarray(done, done + n)),
     );
@@ -199,6 +223,8 @@ export class Area extends PagesObject {
 
   /** The kernel stores to it; the same refusals. */
   write(at: number, data: Uint8Array): void {
+    this.#alive();
+    byteArray("what is written", data);
     const { core } = this.scattered.base;
     this.#each(at, data.length, (pfn, from, done, n) => {
       core.content.write(pfn, from, data.subarray(done, done + n));
@@ -211,6 +237,8 @@ export class Area extends PagesObject {
     length: number,
     visit: (pfn: number, from: number, done: number, n: number) => void,
   ): void {
+    // A byte before the start is an overflow to be caught, not a wrong argument.
+    wholeNumber("the first byte", at, -(2 ** 31), 2 ** 43);
     eachSpan(at, length, (byte, from, done, n) => {
       const page = Math.floor(byte / PAGE_SIZE);
       const pfn = this.scattered.vmalloc.translate(this.#start + page);
@@ -222,11 +250,17 @@ export class Area extends PagesObject {
           `page ${page} of an area of ${this.#pages} at ${this.address}: ${guard}`,
         );
       }
+      if (!this.scattered.vmalloc.owns(this.vm) && !this.#lives(page))
+        throw new RuleViolation(
+          "the kernel touches what lives",
+          pfn,
+          `page ${page} of a view of ${this.#pages} at ${this.address}: its owner freed it`,
+        );
       visit(pfn, from, done, n);
     });
   }
 
-  /** vfree, or vunmap of an area over others' pages. */
+  /** vfree, or vunmap of an area over others' pages. Throws MmError (EINVAL) the second time. */
   free(): FreeReport {
     this.#alive();
     const { vmalloc } = this.scattered;
@@ -235,8 +269,10 @@ export class Area extends PagesObject {
       this.#freed = true;
       return report;
     }
-    this.scattered.dropView(this.vm);
+    let alive = 0;
+    for (let page = 0; page < this.#pages; page++) if (this.#lives(page)) alive++;
+    const report = this.scattered.reporting(alive, () => this.scattered.dropView(this.vm));
     this.#freed = true;
-    return { freed: 0, kept: this.#pages, stale: [] };
+    return report;
   }
 }

@@ -13,6 +13,7 @@
  */
 import { MmError } from "../../errors.js";
 import { PAGE_SIZE } from "../../../units.js";
+import { byteArray, wholeNumber } from "../arguments.js";
 import { FOLL_PIN } from "../gup.js";
 import type { OpenFile } from "../open-file.js";
 import type { Process } from "../process.js";
@@ -22,6 +23,7 @@ import type { FreeReport } from "./scattered-base.js";
 const HEAD = 0;
 const TAIL = 8;
 
+/** A ring buffer: what `Scattered.ringBuffer` gives. Freed once, it is refused (EINVAL). */
 export class RingBuffer {
   readonly area: Area;
   /** Bytes of data that it holds. */
@@ -37,17 +39,19 @@ export class RingBuffer {
     return new DataView(b.buffer).getUint32(0, true);
   }
 
-  /** Bytes written and read so far. */
+  /** Bytes written so far (data_head, in the control page). */
   get head(): number {
     return this.#cursor(HEAD);
   }
 
+  /** Bytes read so far (data_tail). */
   get tail(): number {
     return this.#cursor(TAIL);
   }
 
   /** The kernel writes a record. Throws MmError (ENOSPC) where the reader is too far behind. */
   emit(record: Uint8Array): void {
+    byteArray("a record", record);
     const head = this.head;
     if (head + record.length - this.tail > this.size)
       throw new MmError(28, `a record of ${record.length} bytes`, "the reader is behind");
@@ -60,7 +64,7 @@ export class RingBuffer {
     this.area.write(HEAD, word(head + record.length));
   }
 
-  /** Maps it into a process. */
+  /** Maps it into a process: the control page first, data behind it. Refusals as `Area.mmap`. */
   mmap(process: Process, options: UserMapOptions = {}): number {
     return this.area.mmap(process, options);
   }
@@ -68,9 +72,10 @@ export class RingBuffer {
   /**
    * write(file) with O_DIRECT, from the process's own mapping of the data at
    * `addr`: `length` bytes that the process has not passed on yet. Throws MmError
-   * (EFAULT) where the mapping cannot be pinned.
+   * (EFAULT) where the mapping cannot be pinned, RangeError for more than there is.
    */
   writeOut(process: Process, addr: number, length: number, file: OpenFile): void {
+    wholeNumber("what is written out", length, 0, this.head - this.tail);
     const from = this.tail % this.size;
     const n = Math.min(length, this.size - from);
     const pages = process.gup(addr + PAGE_SIZE + from, n, FOLL_PIN);
@@ -80,6 +85,7 @@ export class RingBuffer {
     if (n < length) this.writeOut(process, addr, length - n, file);
   }
 
+  /** vfree. Throws MmError (EINVAL) the second time. */
   free(): FreeReport {
     return this.area.free();
   }

@@ -9,14 +9,17 @@
  * Facts: second mail of 2024-12-06 ("a number of places that we allocate some
  * pages, but want to treat them as a single object, not just vmalloc").
  */
-import { MmError } from "../../errors.js";
+import { ERRNO, MmError } from "../../errors.js";
 import type { Ref } from "../../../units.js";
 import { Area, PagesObject } from "./area.js";
 import type { FreeReport, ScatteredBase } from "./scattered-base.js";
 
+/** Single pages as one object: what `Scattered.list` gives. */
 export class ScatterList extends PagesObject {
   readonly #object: Ref;
   readonly #pages: number;
+  /** Views of it in the kernel's range. */
+  readonly #views: Area[] = [];
   #freed = false;
 
   constructor(scattered: ScatteredBase, object: Ref, pages: number) {
@@ -30,7 +33,7 @@ export class ScatterList extends PagesObject {
   }
 
   protected object(): Ref {
-    if (this.#freed) throw new RangeError("the list was freed");
+    if (this.#freed) throw new MmError(ERRNO.EINVAL, "use a list", "it was freed");
     return this.#object;
   }
 
@@ -48,10 +51,12 @@ export class ScatterList extends PagesObject {
   vmap(): Area {
     const vm = this.scattered.viewOf(this.object(), this.frames());
     if (vm === 0) throw new MmError(12, `vmap ${this.#pages} pages`, "no memory");
-    return new Area(this.scattered, vm);
+    const view = new Area(this.scattered, vm);
+    this.#views.push(view);
+    return view;
   }
 
-  /** The driver lets go. */
+  /** The driver lets go. Throws MmError (EINVAL) the second time. */
   free(): FreeReport {
     const { scattered } = this;
     const object = this.object();
@@ -60,6 +65,7 @@ export class ScatterList extends PagesObject {
       scattered.dropList(object, array, this.#pages),
     );
     this.#freed = true;
+    for (const view of this.#views) view.ownerLetGo();
     return report;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { MmError } from "../../errors.js";
 import { PAGE_SIZE, type Ref } from "../../../units.js";
+import { described, wholeNumber } from "../arguments.js";
 import { EOPNOTSUPP } from "../constants.js";
 import { Area } from "./area.js";
 import { KernelStack, STACK_PAGES } from "./kernel-stack.js";
@@ -24,11 +25,13 @@ export interface AreaOptions {
   readonly huge?: boolean;
 }
 
+/** vmalloc and its relatives: `kernel.scattered`. */
 export class Scattered extends ScatteredBase {
-  /** An area of that many bytes, rounded up to pages. Throws MmError: EINVAL, ENOMEM. */
+  /** An area of that many bytes, 1 … 2^43, rounded up to pages. Throws MmError: EINVAL (0), ENOMEM. */
   alloc(length: number, options: AreaOptions = {}): Area {
-    const asked = `vmalloc ${length} bytes`;
-    if (!Number.isInteger(length) || length <= 0) throw new MmError(22, asked, "nothing to map");
+    const asked = `vmalloc ${described(length)} bytes`;
+    if (wholeNumber("an area's length", length, 0, 2 ** 43) === 0)
+      throw new MmError(22, asked, "nothing to map");
     const flags =
       (options.user === false ? 0 : VM_USERMAP) | (options.huge === true ? VM_ALLOW_HUGE_VMAP : 0);
     const area = this.vmalloc.alloc(Math.ceil(length / PAGE_SIZE), flags);
@@ -37,12 +40,13 @@ export class Scattered extends ScatteredBase {
   }
 
   /**
-   * `pages` single pages as one object. Throws MmError: EINVAL, ENOMEM, EOPNOTSUPP
-   * where the count is an area's.
+   * `pages` single pages (1 … 2^20) as one object. Throws MmError: EINVAL (0), ENOMEM,
+   * EOPNOTSUPP where the count is an area's.
    */
   list(pages: number): ScatterList {
-    const asked = `a list of ${pages} pages`;
-    if (!Number.isInteger(pages) || pages <= 0) throw new MmError(22, asked, "no pages");
+    const asked = `a list of ${described(pages)} pages`;
+    if (wholeNumber("a list's pages", pages, 0, 2 ** 20) === 0)
+      throw new MmError(22, asked, "no pages");
     if (!this.objects.object.standsAlone)
       throw new MmError(
         -EOPNOTSUPP,
@@ -63,8 +67,9 @@ export class Scattered extends ScatteredBase {
     return new KernelStack(this.alloc(STACK_PAGES * PAGE_SIZE, { user: false }));
   }
 
-  /** A ring buffer of 2^order data pages. Throws MmError (ENOMEM). */
+  /** A ring buffer of one control page and 2^order data pages, order 0 … 20. Throws MmError (ENOMEM). */
   ringBuffer(order: number): RingBuffer {
+    wholeNumber("a ring buffer's order", order, 0, 20);
     return new RingBuffer(this.alloc((1 + 2 ** order) * PAGE_SIZE));
   }
 }

@@ -6,7 +6,7 @@
  * looks at the state between two operations. Both cost nothing while they are
  * off: one comparison per event, no walk.
  */
-import { MISC_ZERO, T_MISC, T_PGTABLE } from "../../design/word/axis-types.js";
+import { MISC_UNKNOWN, MISC_ZERO, T_MISC, T_PGTABLE } from "../../design/word/axis-types.js";
 import type { RuleViolation } from "../../errors.js";
 import { S_HUGE_ZERO_PFN, S_ZERO_PFN } from "../../process/core.js";
 import { PMD_ORDER, PMD_PAGES } from "../../process/constants.js";
@@ -153,7 +153,7 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
   // A pooled block belongs to nobody: each of its pages stands for itself.
   for (const pfn of freeHugePages(kernel))
     for (let i = 0; i < PMD_PAGES; i++)
-      yield { ...misc, pfn: pfn + i, order: 0, subtype: core.design.subtypeOf(pfn + i) };
+      yield { ...misc, pfn: pfn + i, order: 0, subtype: MISC_UNKNOWN };
   for (const pfn of framesOfArrays(kernel))
     yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
   yield* view.holdings.blocks ?? [];

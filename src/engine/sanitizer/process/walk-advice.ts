@@ -138,7 +138,7 @@ export function advise(s: WalkState, draw: Draw, live: Live): void {
   });
   // Whether a huge page can be made is the engine's business; contents must stay.
   if (advice === c.MADV_COLLAPSE) return;
-  if (pooled && got === "EFAULT" && s.poolIsEmpty()) return;
+  if (got === "EFAULT" && s.poolMayRefuse(live, range)) return;
   if (populates && got !== "") s.resync(live, range);
   else if (got === "ENOMEM" && s.options.mayFail) s.resync(live, range);
   s.agree(got, must);

@@ -128,9 +128,9 @@ export function protect(s: WalkState, draw: Draw, live: Live): void {
   s.agree(got, must);
 }
 
-/** A refusal that only a hugetlb page may get: its pool is empty. */
+/** A refusal that only a hugetlb page may get. */
 const poolRan = (s: WalkState, live: Live, vpn: number, got: string): boolean =>
-  got === "SIGBUS" && live.ref.pages.get(vpn)?.hugetlb === true && s.poolIsEmpty();
+  got === "SIGBUS" && s.poolMayRefuse(live, { start: vpn, end: vpn + 1 });
 
 export function read(s: WalkState, draw: Draw, live: Live): void {
   const vpn = s.page(draw, live);

@@ -58,7 +58,7 @@ function get(s: WalkState, live: Live, wish: Wish, run: () => UserPages): void {
   let must = "";
   for (let i = 0; i < pages.length && must === ""; i++)
     must = refusal(s, live, start + i, pages[i], wish);
-  if (result === "EFAULT" && pages.some((p) => p?.hugetlb) && s.poolIsEmpty()) return;
+  if (result === "EFAULT" && s.poolMayRefuse(live, { start, end: start + pages.length })) return;
   // Pages before the one that was refused may be the process's own by now.
   if (result !== "") s.resync(live, { start, end: start + pages.length });
   if (s.agree(result, must) && got !== null) keep(s, live, got, wish);
@@ -115,7 +115,7 @@ export function direct(s: WalkState, draw: Draw, live: Live): void {
   const wish = { start: vpn, pages: [page], pinned: true, write: true, longterm: false };
   const must = refusal(s, live, vpn, page, wish);
   const got = s.outcome(() => UserPages.directRead(live.process, vpn * PAGE + 64, bytes));
-  if (got === "EFAULT" && page?.hugetlb === true && s.poolIsEmpty()) return;
+  if (got === "EFAULT" && s.poolMayRefuse(live, { start: vpn, end: vpn + 1 })) return;
   if (!s.agree(got, must) || page === undefined) return;
   const cell = live.ref.writable(page);
   const put = (to: Cell): void => writeCell(to, 64, bytes);

@@ -76,6 +76,8 @@ export class WalkState {
   steps = 0;
   /** Operations refused for want of memory. */
   failures = 0;
+  /** Mappings that lost huge pages before this step. */
+  #taken = 0;
 
   constructor(kernel: Kernel, options: WalkOptions) {
     this.kernel = kernel;
@@ -135,6 +137,34 @@ export class WalkState {
   poolIsEmpty(): boolean {
     const { hugetlb } = this.kernel;
     return hugetlb.free - hugetlb.reserved <= 0;
+  }
+
+  /** Whether the pool may refuse a huge page: it is empty, or its owner took one from the mapping. */
+  poolMayRefuse({ process, ref }: Live, { start, end }: Range): boolean {
+    const { hugetlb, base } = this.kernel;
+    let pooled = false;
+    for (let vpn = start; vpn < end; vpn++) {
+      if (ref.pages.get(vpn)?.hugetlb !== true) continue;
+      pooled = true;
+      if (hugetlb.hasLost(base.vmas.tree.lookup(process.mm, vpn))) return true;
+    }
+    return pooled && this.poolIsEmpty();
+  }
+
+  /**
+   * Huge pages that their owners took from others in this step, which only an
+   * empty pool excuses: what was written there is gone.
+   */
+  followTakes(): void {
+    const { hugetlb, base } = this.kernel;
+    if (hugetlb.taken === this.#taken) return;
+    this.#taken = hugetlb.taken;
+    if (!this.poolIsEmpty()) this.fail("an owner took a huge page, and the pool has some");
+    for (const live of this.lives)
+      for (const [vpn, page] of live.ref.pages) {
+        if (!page.hugetlb || page.own === null || this.pagemap(live, vpn).present) continue;
+        if (hugetlb.hasLost(base.vmas.tree.lookup(live.process.mm, vpn))) page.own = null;
+      }
   }
 
   pagemap(live: Live, vpn: number): PagemapEntry {

@@ -79,6 +79,7 @@ export class ProcessWalk {
     let pick = draw.below(WEIGHT);
     const found = STEPS.find(([weight]) => (pick -= weight) < 0);
     found?.[1](s, draw, draw.of(s.lives));
+    s.followTakes();
   }
 
   #start(): boolean {

@@ -65,6 +65,16 @@ export const KNOWN: readonly KnownDifference[] = [
       lines.filter((line) => /\bfile\b.*\bactive\b/.test(line)).length === 2,
   },
   {
+    name: "activation that still waits",
+    reason:
+      "a page that becomes active waits in its CPU's batch of 31, without the mark of use; used once more it is marked again, and active only when the batch is drained",
+    fidelity: "Differences from the live kernel",
+    matches: ({ what, lines }) =>
+      what.startsWith("page: referenced active after ") &&
+      lines.some((l) => /kernel: .*\bfile\b.*\breferenced\b/.test(l) && !/\bactive\b/.test(l)) &&
+      lines.some((l) => /engine: .*\bfile\b.*\bactive\b/.test(l) && !/\breferenced\b/.test(l)),
+  },
+  {
     name: "pages that come back",
     reason:
       "a file's page that was reclaimed leaves a shadow entry, and is active when it comes back soon; the engine keeps none",

@@ -37,6 +37,20 @@ describe("activation of pages in batches", () => {
   });
 });
 
+describe("activation that still waits", () => {
+  const read = "p0 read address=b+0p pages=1\n";
+  const what = "page: referenced active after read";
+  const lines = ["kernel: present file referenced lru", "engine: present file lru active"];
+
+  it("is a file's page that the kernel has marked and the engine activated, not the other way round", () => {
+    expect(name(read, what, lines)).toBe("activation that still waits");
+    const turned = ["kernel: present file lru active", "engine: present file referenced lru"];
+    expect(name(read, what, turned)).toBeNull();
+    const anonymous = lines.map((line) => line.replace("file ", ""));
+    expect(name(read, what, anonymous)).toBeNull();
+  });
+});
+
 describe("pages that come back", () => {
   const out = "p0 madvise address=b+0p length=4p advice=pageout\n";
   const read = "p0 read address=b+0p pages=1\n";

@@ -28,6 +28,7 @@ import {
   PMD_ORDER,
   VM_IO,
   VM_MAYREAD,
+  VM_HUGETLB,
   VM_MAYSHARE,
   VM_MAYWRITE,
   VM_PFNMAP,
@@ -38,6 +39,7 @@ import {
 import {
   PMD_HUGE,
   ptePfn,
+  PTE_ACCESSED,
   PTE_DIRTY,
   PTE_PRESENT,
   PTE_SPECIAL,
@@ -304,7 +306,7 @@ export class Gup {
 
   /** follow_page_mask: the frame with its reference, an errno, or −1, −2: fault, unshare. */
   #follow(vma: Ref, mm: Ref, vpn: number, flags: number): number {
-    const { w, tables } = this.base;
+    const { w, tables, vmas } = this.base;
     this.#holder = NONE;
     const pmds = tables.pmdTable(mm, vpn);
     if (pmds === NONE) return -NOT_THERE;
@@ -318,6 +320,10 @@ export class Gup {
     const hi = w.hi;
     const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi) + (huge ? vpn & 511 : 0);
     const result = this.#grab(vma, vpn, pfn, lo, huge, flags);
+    // touch_pmd: an entry that is to be written is marked, one that is read is not.
+    const touched = huge && result >= 0 && (flags & FOLL_WRITE) !== 0;
+    if (touched && (vmas.flags(vma) & VM_HUGETLB) === 0)
+      w.store64(table, off, lo | PTE_ACCESSED | PTE_DIRTY, hi);
     tables.unlock(desc);
     return result;
   }

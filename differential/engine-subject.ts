@@ -189,11 +189,11 @@ function unsigned(value: number): number {
 
 function doMmap(process: Process, files: readonly OpenFile[], op: OpOf<"mmap">): number {
   const request = {
-    addr: op.address,
+    addr: unsigned(op.address),
     length: unsigned(op.length),
     prot: op.prot,
     flags: op.flags,
-    offset: op.offset,
+    offset: unsigned(op.offset),
   };
   const file = files[op.file];
   const at = process.mmap(file === undefined ? request : { ...request, file });

@@ -66,6 +66,7 @@ class Watch {
   readonly #design: string;
   readonly #timeline: Entry[] = [];
   #thread: Worker | null = null;
+  #clock: NodeJS.Timeout | undefined = undefined;
   #outcome: Outcome | null = null;
   #totals: Totals | null = null;
   #refused: Explanation | null = null;
@@ -77,7 +78,7 @@ class Watch {
   }
 
   async run(): Promise<DesignRun> {
-    const { timeout, path } = this.#request;
+    const { path } = this.#request;
     const task: WorkerTask = { path, design: this.#design };
     const thread = new Worker(WORKER, { workerData: task, stdout: true, stderr: true });
     this.#thread = thread;
@@ -85,14 +86,11 @@ class Watch {
     for (const output of [thread.stdout, thread.stderr]) {
       output.on("data", (chunk: Uint8Array) => process.stderr.write(chunk));
     }
-    const timer = setTimeout(() => {
-      this.#stopped(`it was not done after ${timeout} s (--timeout)`);
-      void thread.terminate();
-    }, timeout * 1000);
+    this.#startClock();
     thread.on("message", (message: FromWorker) => this.#hear(message));
     thread.on("error", (error) => this.#stopped(whyDead(error)));
     const code = await new Promise<number>((resolve) => thread.once("exit", resolve));
-    clearTimeout(timer);
+    clearTimeout(this.#clock);
     if (this.#refused !== null) throw refusal(this.#refused);
     this.#stopped(whyEnded(code));
     return {
@@ -101,6 +99,16 @@ class Watch {
       totals: this.#totals,
       timeline: this.#timeline,
     };
+  }
+
+  /** The time limit, for loading the file and then anew for running it. */
+  #startClock(): void {
+    const { timeout } = this.#request;
+    clearTimeout(this.#clock);
+    this.#clock = setTimeout(() => {
+      this.#stopped(`it was not done after ${timeout} s (--timeout)`);
+      void this.#thread?.terminate();
+    }, timeout * 1000);
   }
 
   async stop(): Promise<void> {
@@ -112,6 +120,7 @@ class Watch {
       case "loaded":
         this.name = message.name;
         this.about = message.about;
+        this.#startClock();
         break;
       case "not-loaded":
         this.#refused = message.why;

@@ -58,9 +58,10 @@ export const KNOWN: readonly KnownDifference[] = [
     reason:
       "a page that becomes active waits in its CPU's batch of 31; used once more before the batch is drained, 6.18 activates it again instead of marking it",
     fidelity: "Differences from the live kernel",
-    matches: ({ op, what, lines }) =>
+    // The page may be looked at only when it is mapped again.
+    matches: ({ op, what, lines, step }, program) =>
       op !== null &&
-      UNMAPPING.has(op.op) &&
+      program.steps.slice(0, step + 1).some((done) => UNMAPPING.has(done.op)) &&
       what === `page: referenced after ${op.op}` &&
       lines.filter((line) => /\bfile\b.*\bactive\b/.test(line)).length === 2,
   },

@@ -34,6 +34,7 @@ describe("activation of pages in batches", () => {
     expect(name(exit, "page: referenced active after exit", lines)).toBeNull();
     const read = "p0 read address=a+0p pages=1\n";
     expect(name(read, "page: referenced after read", lines)).toBeNull();
+    expect(name(`p1 exit\n${read}`, "page: referenced after read", lines)).toBe(batches);
   });
 });
 

@@ -23,7 +23,7 @@ export interface RunRequest {
   readonly path: string;
   /** Canonical names of designs. */
   readonly designs: readonly string[];
-  /** Seconds that one design's run may take. */
+  /** Seconds that loading the file and, anew, one design's run may take. */
   readonly timeout: number;
   /** Called when a design is done, in the order in which they get done. */
   readonly onDesign?: (run: DesignRun) => void;

@@ -27,6 +27,18 @@ export type Bytes = Branded<"Bytes">;
 export type Ref = Branded<"Ref">;
 /** A NUMA node number. */
 export type NodeId = Branded<"NodeId">;
+/**
+ * A page of device-private memory, as `struct page *` names it in the kernel: a
+ * place in the records, not in physical memory. What number it has in page
+ * tables is its naming's business.
+ */
+export type DevicePage = Branded<"DevicePage">;
+/** Page number in the one global device-private address space (`device-name=offset`). */
+export type DeviceOffset = Branded<"DeviceOffset">;
+/** A device's own address space: one page map (`device-name=tuple`). 0 … 65,535. */
+export type SpaceId = Branded<"SpaceId">;
+/** Page of such a space, counted from 0. */
+export type DeviceIndex = Branded<"DeviceIndex">;
 /** A row of the machine's zone table (node and zone type together). */
 export type ZoneIndex = Branded<"ZoneIndex">;
 
@@ -41,6 +53,14 @@ export const bytes = (n: number): Bytes => n as Bytes;
 /** Says that a number is a place in the arena, in units of 16 bytes. Checks nothing. */
 export const ref = (n: number): Ref => n as Ref;
 export const nodeId = (n: number): NodeId => n as NodeId;
+/** Says that a number is a place in the records of device-private memory. Checks nothing. */
+export const devicePage = (n: number): DevicePage => n as DevicePage;
+/** Says that a number is a page of the global device address space. Checks nothing. */
+export const deviceOffset = (n: number): DeviceOffset => n as DeviceOffset;
+/** Says that a number is a device's address space. Checks nothing. */
+export const spaceId = (n: number): SpaceId => n as SpaceId;
+/** Says that a number is a page of a device's address space. Checks nothing. */
+export const deviceIndex = (n: number): DeviceIndex => n as DeviceIndex;
 
 /** Bytes of a base page, where nothing else is said. */
 export const PAGE_SIZE = 4096;

@@ -21,6 +21,7 @@ export const ERRNO = {
   EEXIST: 17,
   EINVAL: 22,
   ENOSPC: 28,
+  ERANGE: 34,
   EOVERFLOW: 75,
   EOPNOTSUPP: 95,
   EHWPOISON: 133,

@@ -13,9 +13,9 @@
  * adjustments at run time.
  */
 import { WORD_BYTES, type Design } from "./design/presets.js";
-import type { MachineConfig } from "./machine.js";
-import { SECTION_PAGES, ZONE_TYPES } from "./pages/zones.js";
-import { PAGE_SIZE, parseBytes } from "../units.js";
+import { HEAP_BYTES_PER_FRAME, type DeviceRoom, type MachineConfig } from "./machine.js";
+import { SECTION_PAGES, ZONE_DEVICE, ZONE_TYPES, type ZoneConfig } from "./pages/zones.js";
+import { formatBytes, PAGE_SIZE, parseBytes } from "../units.js";
 
 /** The machine that is wanted. Everything may be left out. */
 export interface MachineRequest {
@@ -25,6 +25,27 @@ export interface MachineRequest {
   readonly nodes?: number;
   /** CPUs, 1 … 64; the default is 1. */
   readonly cpus?: number;
+  /** Room for the memory of devices; none where left out. */
+  readonly device?: DeviceRequest;
+}
+
+/** How much device memory a machine may ever have. All are sizes, `"1GiB"` or bytes. */
+export interface DeviceRequest {
+  /** Device-private memory, 2 MiB … 1 TiB; default 1 GiB. */
+  readonly private?: string | number;
+  /** Physical ranges behind the RAM (coherent, dax, p2pdma), up to 4 TiB; default 512 MiB. */
+  readonly span?: string | number;
+  /** Bits of a physical address, 36 … 43; default 43 (simplified: 46 or 52 on x86-64). */
+  readonly physicalBits?: number;
+  /** PCI windows and whatever else lies in physical memory, beside RAM and span. */
+  readonly windows?: readonly PhysicalWindow[];
+}
+
+/** A stretch of the physical address space that is taken. Bytes. */
+export interface PhysicalWindow {
+  readonly name: string;
+  readonly start: number;
+  readonly size: number;
 }
 
 export const NODES_MAX = 8;
@@ -36,6 +57,10 @@ const MEMORY_MAX = 4 * 2 ** 30;
 /** Zones begin and end on the largest block of the buddy allocator, 4 MiB. */
 const BLOCK_PAGES = 1024;
 const NORMAL = ZONE_TYPES.indexOf("Normal");
+const DEVICE_PRIVATE_DEFAULT = 2 ** 30;
+const DEVICE_SPAN_DEFAULT = 512 * 2 ** 20;
+const DEVICE_MAX = 2 ** 40;
+const SPAN_MAX = 2 ** 42;
 
 /** Frames start … end − 1. */
 export interface Stretch {
@@ -72,27 +97,70 @@ export function layOut(asked: MachineRequest, design: Design): Plan {
   const array = Math.ceil((frames * WORD_BYTES[design.word].page) / PAGE_SIZE / nodes);
   const min = watermark(share * nodes) / nodes;
   const starts = Array.from({ length: nodes }, (_, node) => node * share);
+  const device = asked.device === undefined ? undefined : deviceRoom(asked.device, frames);
+  const behind = device === undefined ? 0 : deviceFrames(device, design);
+  const perZone = starts.map(() => perCpu(share, Math.floor(min * 1.25), cpus));
   return {
     config: {
-      frames,
-      zones: starts.map((start, node) => ({
-        node,
-        type: NORMAL,
-        start,
-        spanned: share,
-        min: Math.floor(min),
-        low: Math.floor(min * 1.25),
-        high: Math.floor(min * 1.5),
-        reserve: 0,
-      })),
+      frames: frames + behind,
+      zones: [
+        ...starts.map((start, node) => ({
+          node,
+          type: NORMAL,
+          start,
+          spanned: share,
+          min: Math.floor(min),
+          low: Math.floor(min * 1.25),
+          high: Math.floor(min * 1.5),
+          reserve: 0,
+        })),
+        ...(device === undefined ? [] : deviceZones(nodes, frames, behind)),
+      ],
       present: [{ start: 0, end: frames }],
       cpus,
-      pcp: starts.map(() => perCpu(share, Math.floor(min * 1.25), cpus)),
+      pcp:
+        device === undefined
+          ? perZone
+          : [...perZone, ...perZone.map(() => ({ high: 1, batch: 1 }))],
+      heapBytes: (frames + behind / 8) * HEAP_BYTES_PER_FRAME,
+      ...(device === undefined ? {} : { device }),
     },
     given: starts.map((start) => ({ start, end: start + share - array })),
     arrays: starts.map((start) => ({ start: start + share - array, end: start + share })),
   };
 }
+
+/** Whole sections of room, as asked for. Throws RangeError for a size that cannot be. */
+function deviceRoom(asked: DeviceRequest, first: number): DeviceRoom {
+  const pages = (what: string, size: string | number | undefined, usual: number, most: number) => {
+    const bytes = typeof size === "string" ? parseBytes(size) : (size ?? usual);
+    if (bytes === undefined || !Number.isInteger(bytes) || bytes < 0 || bytes > most)
+      throw new RangeError(`device.${what} is a size up to ${formatBytes(most)}, not ${size}`);
+    return Math.ceil(bytes / PAGE_SIZE / SECTION_PAGES) * SECTION_PAGES;
+  };
+  return {
+    first,
+    span: pages("span", asked.span, DEVICE_SPAN_DEFAULT, SPAN_MAX),
+    private: pages("private", asked.private, DEVICE_PRIVATE_DEFAULT, DEVICE_MAX),
+  };
+}
+
+/** Frames behind the RAM that the page array reaches over. */
+const deviceFrames = (room: DeviceRoom, design: Design): number =>
+  room.span + (design.deviceRecord === "page" ? room.private : 0);
+
+/** ZONE_DEVICE of every node: the first spans it all, a page map's node is in its pages. */
+const deviceZones = (nodes: number, first: number, frames: number): ZoneConfig[] =>
+  Array.from({ length: nodes }, (_, node) => ({
+    node,
+    type: ZONE_DEVICE,
+    start: first,
+    spanned: node === 0 ? frames : 0,
+    min: 0,
+    low: 0,
+    high: 0,
+    reserve: 0,
+  }));
 
 /** Pages of min watermark for a machine of that many pages. */
 function watermark(pages: number): number {

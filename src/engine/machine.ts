@@ -13,6 +13,7 @@
  */
 import { bytes, formatBytes, PAGE_SIZE, type Bytes, type Ref } from "../units.js";
 import {
+  DEVICE_SPACE_SIZE,
   GLOBALS_SIZE,
   PCP_BATCH,
   PCP_HIGH,
@@ -23,7 +24,13 @@ import {
   ZONE_WATERMARK_LOW,
   ZONE_WATERMARK_MIN,
 } from "./layout/generated/offsets.js";
-import { createWord, DesignError, WORD_BYTES, type Design } from "./design/presets.js";
+import {
+  createWord,
+  DesignError,
+  DEVICE_RECORD_BYTES,
+  WORD_BYTES,
+  type Design,
+} from "./design/presets.js";
 import type { CacheSpec, PageDesign } from "./design/word/axis.js";
 import {
   isFolioType,
@@ -34,6 +41,7 @@ import {
 import { RuleViolation } from "./errors.js";
 import { ALLOC_LOW, EINVAL, ENOMEM, PageAllocator } from "./pages/allocator.js";
 import { ArenaHeap, ArenaPlan } from "./pages/arena.js";
+import { DeviceArea } from "./pages/device-area.js";
 import { Buddy } from "./pages/buddy.js";
 import { DescriptorCaches } from "./pages/caches.js";
 import {
@@ -41,6 +49,7 @@ import {
   MIGRATE_MOVABLE,
   MIGRATE_UNMOVABLE,
   PAGEBLOCK_PAGES,
+  ZONE_DEVICE,
   zoneRuns,
   Zones,
   type ZoneConfig,
@@ -48,6 +57,16 @@ import {
 import { Rcu } from "./rcu.js";
 import { PlainWords } from "./words/plain.js";
 import type { Words } from "./words/words.js";
+
+/** Room behind the RAM for the memory of devices. */
+export interface DeviceRoom {
+  /** First frame of it: RAM ends there. A whole section. */
+  readonly first: number;
+  /** Frames for ranges that have physical addresses (coherent, dax, p2pdma). */
+  readonly span: number;
+  /** Pages of device-private memory, in frames of their own where a struct page describes them. */
+  readonly private: number;
+}
 
 /** What a machine is made of. */
 export interface MachineConfig {
@@ -73,15 +92,19 @@ export interface MachineConfig {
   readonly objects?: readonly CacheSpec[];
   /** Bytes of words for state that is no object of a cache: list heads, pools, counters. */
   readonly stateBytes?: number;
+  /** Memory of devices that there may be; none where left out. */
+  readonly device?: DeviceRoom;
 }
 
 const CACHES_MAX = 64;
+/** Bytes of the table of device spaces: 16 bits of a tuple name one. */
+export const DEVICE_SPACES = 2 ** 16;
 /** References stay 31-bit integers: an arena ends at 32 GiB. */
 const ARENA_LIMIT = 2 ** 35;
 /** Pages of the heap beyond what descriptors need when packed. */
 const HEAP_SLACK = 1024;
 /** Room for one descriptor of the largest order-0 kind per frame, its slab's descriptor, and slack. */
-const HEAP_BYTES_PER_FRAME = 112;
+export const HEAP_BYTES_PER_FRAME = 112;
 
 export class Machine {
   readonly design: PageDesign;
@@ -99,6 +122,14 @@ export class Machine {
   onPressure: () => boolean = () => false;
   /** Descriptor of the folio that `allocFolio` gave last: spares its caller the lookup. */
   folio = 0 as Ref;
+  /** What describes device memory, with frames behind it as needed; null without devices. */
+  readonly deviceArea: DeviceArea | null;
+  /** Records of device-private memory that are no struct pages. */
+  readonly deviceRecords: Ref;
+  /** The table of device spaces. */
+  readonly deviceSpaces: Ref;
+  /** First frame that is a device's; beyond all frames without devices. */
+  readonly deviceFirst: number;
   /** Where `config.stateBytes` of words are. */
   readonly state: Ref;
   /** Bytes of a base page. */
@@ -146,7 +177,14 @@ export class Machine {
     const blockBits = plan.take(Math.ceil(blocks / 8) * 4);
     const zoneTable = cost.pageblock > 0 ? plan.take(blocks * cost.pageblock) : (0 as Ref);
     const heapTable = plan.take(ArenaHeap.bytes(heapLimit));
+    const room = config.device;
     const pageArray = plan.takePages(config.frames * cost.page);
+    const areaFirst = room === undefined ? 0 : pageArray + (room.first * cost.page) / 16;
+    const stride = room === undefined ? 0 : DEVICE_RECORD_BYTES[choice.deviceRecord];
+    this.deviceRecords = plan.takePages((room?.private ?? 0) * stride);
+    this.deviceSpaces = plan.takePages(room === undefined ? 0 : DEVICE_SPACES * DEVICE_SPACE_SIZE);
+    const areaPages = room === undefined ? 0 : plan.end() - areaFirst / refsPerPage;
+    const areaTable = plan.take(room === undefined ? 0 : DeviceArea.bytes(areaPages));
     const heapFirst = plan.end();
     const heapPages = Math.min(heapLimit, ARENA_LIMIT / this.pageSize - heapFirst);
     if (heapPages < HEAP_SLACK) {
@@ -188,6 +226,19 @@ export class Machine {
       choice.freePointer,
       objects,
     );
+    this.deviceFirst = room?.first ?? config.frames;
+    this.deviceArea =
+      room === undefined
+        ? null
+        : new DeviceArea(
+            w,
+            areaTable,
+            this.allocator,
+            this.design,
+            areaFirst / refsPerPage,
+            areaPages,
+            refsPerPage,
+          );
     const present = config.present.reduce((sum, p) => sum + p.end - p.start, 0);
     this.pageArrayBytes = bytes(present * cost.page);
     this.zoneTableBytes = bytes(Math.ceil(present / PAGEBLOCK_PAGES) * cost.pageblock);
@@ -201,7 +252,8 @@ export class Machine {
         `frame numbers end at 2^31 (8 TiB); this machine has ${this.config.frames} frames`,
       );
     for (const z of this.config.zones) {
-      if (z.spanned <= this.design.reach) continue;
+      // A device's frames are on no free list.
+      if (z.spanned <= this.design.reach || z.type === ZONE_DEVICE) continue;
       throw new DesignError(
         `${this.choice.name}: a zone of node ${z.node} spans ${z.spanned} frames; free-list links inside the word reach ${this.design.reach}`,
       );

@@ -6,6 +6,14 @@
  * combination that cannot exist is refused with its reason. A new proposal is
  * one file under word/ and one row here.
  */
+import {
+  DEVICE_AXES,
+  DEVICE_TODAY,
+  deviceProblem,
+  type DeviceChoice,
+  type DeviceRecordChoice,
+} from "./device-rules.js";
+import { DEVICE_PRIVATE_SIZE } from "../layout/generated/offsets.js";
 import type { FreePointer } from "./free-pointer.js";
 import {
   completeScattered,
@@ -34,7 +42,7 @@ import { Slot64 } from "./word/slot64.js";
 export type WordName = "page64" | "page32" | "memdesc16" | "memdesc8" | "slot64";
 
 /** Every choice that makes a page design. */
-export interface Design extends ScatteredChoice {
+export interface Design extends ScatteredChoice, DeviceChoice {
   /** Canonical: `today`, `memdesc8+free-pointer=outside`, … */
   readonly name: string;
   readonly word: WordName;
@@ -83,6 +91,18 @@ type Unnamed = Omit<Design, "name">;
 /** A preset: how scattered memory is found there follows from its object and its word. */
 type Preset = Omit<Unnamed, keyof ScatteredChoice> & { readonly scattered: ScatteredName };
 
+/** Today's page words: what the device stages leave as they are. */
+const TODAY: Preset = {
+  word: "page64",
+  separated: NONE,
+  types: TYPES_2025,
+  pageBits: "word",
+  mapcount: "per-page",
+  freePointer: "inside",
+  scattered: "per-page",
+  ...DEVICE_TODAY,
+};
+
 /*
  * Scattered memory in the presets: today and the 32-byte stage count every page,
  * as 6.18 does and as the fields that stay allow. The small words have a scamem,
@@ -92,15 +112,7 @@ type Preset = Omit<Unnamed, keyof ScatteredChoice> & { readonly scattered: Scatt
  * table of pageblocks that this word needs for its free pages anyway.
  */
 const PRESETS: Readonly<Record<string, Preset>> = {
-  today: {
-    word: "page64",
-    separated: NONE,
-    types: TYPES_2025,
-    pageBits: "word",
-    mapcount: "per-page",
-    freePointer: "inside",
-    scattered: "per-page",
-  },
+  today: TODAY,
   page32: {
     word: "page32",
     separated: PAGE32_TYPES,
@@ -109,6 +121,7 @@ const PRESETS: Readonly<Record<string, Preset>> = {
     mapcount: "per-page",
     freePointer: "inside",
     scattered: "per-page",
+    ...DEVICE_TODAY,
   },
   memdesc16: {
     word: "memdesc16",
@@ -118,6 +131,7 @@ const PRESETS: Readonly<Record<string, Preset>> = {
     mapcount: "per-folio",
     freePointer: "inside",
     scattered: "scamem",
+    ...DEVICE_TODAY,
   },
   memdesc8: {
     word: "memdesc8",
@@ -127,6 +141,7 @@ const PRESETS: Readonly<Record<string, Preset>> = {
     mapcount: "per-folio",
     freePointer: "inside",
     scattered: "scamem",
+    ...DEVICE_TODAY,
   },
   slot64: {
     word: "slot64",
@@ -136,6 +151,16 @@ const PRESETS: Readonly<Record<string, Preset>> = {
     mapcount: "per-page",
     freePointer: "inside",
     scattered: "per-page",
+    ...DEVICE_TODAY,
+  },
+  // The series of February 2026 (v6): an address space of its own, struct pages kept.
+  "device-offset": { ...TODAY, deviceName: "offset" },
+  // The idea of August 2025: a space per page map, and a record that counts and little else.
+  "device-tuple": {
+    ...TODAY,
+    deviceName: "tuple",
+    deviceRecord: "device-private",
+    activation: "request",
   },
 };
 /** Other names of presets. */
@@ -186,7 +211,7 @@ export function parseDesign(text: string): Design {
   const wish: Mutable<ScatteredWish> = {};
   for (const part of parts) {
     try {
-      if (!wishScattered(wish, part)) choose(design, part, text);
+      if (!wishScattered(wish, part) && !chooseDevice(design, part)) choose(design, part, text);
     } catch (error) {
       // Say which of several designs it is about.
       if (!(error instanceof DesignError) || error.message.includes(text)) throw error;
@@ -207,6 +232,15 @@ function wishScattered(wish: Mutable<ScatteredWish>, part: string): boolean {
   const found = SCATTERED_AXES.find((a) => a.axis === axis);
   if (found === undefined) return false;
   Object.assign(wish, { [found.field]: one(axis, choice, found.choices) });
+  return true;
+}
+
+/** Applies one `axis=choice` of device memory; false for another axis. */
+function chooseDevice(design: Mutable<Preset>, part: string): boolean {
+  const [axis = "", choice = ""] = part.split("=");
+  const found = DEVICE_AXES.find((a) => a.axis === axis);
+  if (found === undefined) return false;
+  Object.assign(design, { [found.field]: one(axis, choice, found.choices) });
   return true;
 }
 
@@ -231,12 +265,15 @@ function choose(design: Mutable<Preset>, part: string, text: string): void {
   else if (axis === "types") design.types = TABLES[one(axis, choice, Object.keys(TABLES))];
   else {
     throw new DesignError(
-      `"${part}" in "${text}": the axes are separated, mapcount, page-bits, free-pointer, types, scattered, scattered-lookup, scattered-nid, scattered-release`,
+      `"${part}" in "${text}": the axes are separated, mapcount, page-bits, free-pointer, types, scattered, scattered-lookup, scattered-nid, scattered-release, ${DEVICE_AXES.map(({ axis: name }) => name).join(", ")}`,
     );
   }
 }
 
 function refuseIllegal(d: Unnamed): void {
+  const overlay = d.word === "page64" && !d.separated.has("file");
+  const device = deviceProblem(d, d.word, overlay);
+  if (device !== null) throw new DesignError(device);
   const small = d.word === "page32" || d.word === "memdesc16" || d.word === "memdesc8";
   for (const type of NEEDED) {
     if (small && !d.separated.has(type)) {
@@ -290,6 +327,8 @@ function refuseIllegal(d: Unnamed): void {
 
 function canonical(preset: string, base: Preset, d: Unnamed): string {
   const parts: string[] = [];
+  for (const { axis, field } of DEVICE_AXES)
+    if (d[field] !== base[field]) parts.push(`${axis}=${d[field]}`);
   if (d.freePointer !== base.freePointer) parts.push(`free-pointer=${d.freePointer}`);
   if (d.mapcount !== base.mapcount) parts.push(`mapcount=${d.mapcount}`);
   if (d.pageBits !== base.pageBits) parts.push(`page-bits=${d.pageBits}`);
@@ -300,7 +339,8 @@ function canonical(preset: string, base: Preset, d: Unnamed): string {
     parts.push(`separated=${types.length === 0 ? "none" : all ? "all" : types.join("/")}`);
   }
   if (d.types !== base.types) parts.push(`types=${d.types.name}`);
-  return [preset, ...parts].join("+");
+  const byAxis = (part: string): string => part.split("=")[0];
+  return [preset, ...parts.toSorted((a, b) => (byAxis(a) < byAxis(b) ? -1 : 1))].join("+");
 }
 
 /** What of the scattered axes does not follow from the preset and from each other. */
@@ -361,4 +401,14 @@ export const WORD_BYTES: Readonly<
   memdesc16: { page: 16, pageblock: 1 },
   memdesc8: { page: 8, pageblock: 1 },
   slot64: { page: 64, pageblock: 0 },
+};
+
+/**
+ * Bytes of a device-private page's place in the table of records, where no page
+ * word describes it: a pointer to its folio, or a record.
+ */
+export const DEVICE_RECORD_BYTES: Readonly<Record<DeviceRecordChoice, number>> = {
+  page: 0,
+  folio: 8,
+  "device-private": DEVICE_PRIVATE_SIZE,
 };

@@ -32,6 +32,7 @@ import {
   MIGRATE_ISOLATE,
   MIGRATE_MOVABLE,
   PAGEBLOCK_ORDER,
+  ZONE_DEVICE,
   type ZoneConfig,
   type Zones,
 } from "./zones.js";
@@ -85,7 +86,10 @@ export class PageAllocator {
     this.zones = buddy.zones;
     this.cpus = cpus;
     this.#pcpRefs = pcpRefs;
-    const order = [...this.zones.config.keys()].filter((z) => this.zones.config[z].spanned > 0);
+    // Memory of devices is never the allocator's.
+    const order = [...this.zones.config.keys()].filter(
+      (z) => this.zones.config[z].spanned > 0 && this.zones.config[z].type !== ZONE_DEVICE,
+    );
     // Node 0 first, in each node from the highest zone down: build_zonelists for node 0.
     order.sort(
       (a, b) =>

@@ -16,6 +16,7 @@ import { locationBits } from "../design/word/axis-flags.js";
 import type { ZoneMap } from "../design/word/axis.js";
 
 export const ZONE_TYPES = ["DMA", "DMA32", "Normal", "Movable", "Device"] as const;
+export const ZONE_DEVICE = ZONE_TYPES.indexOf("Device");
 export const MAX_ORDER = 10;
 export const PAGEBLOCK_ORDER = 9;
 export const PAGEBLOCK_PAGES = 1 << PAGEBLOCK_ORDER;
@@ -166,6 +167,13 @@ export class Zones implements ZoneMap {
     if (this.#table === 0) return this.ownerOf(pfn);
     const block = pfn >>> PAGEBLOCK_ORDER;
     return (this.#w.load32(this.#table, block & ~3) >>> ((block & 3) * 8)) & 0xff;
+  }
+
+  /** Frames that are made to belong to another zone while it runs: a device's range gets its node. */
+  setZone(start: number, end: number, zone: number): void {
+    if (this.#table === 0) return;
+    for (let block = start >>> PAGEBLOCK_ORDER; block < end / PAGEBLOCK_PAGES; block++)
+      this.#setByte(block, zone);
   }
 
   /** Zone of a frame from the boot configuration; not hot. */

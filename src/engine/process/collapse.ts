@@ -39,6 +39,7 @@ import {
   PTE_WRITE,
 } from "./entry.js";
 import type { Faults } from "./fault.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 import { PG_SWAPCACHE } from "./swap.js";
@@ -136,9 +137,10 @@ export class Collapse {
 
   /** The huge page takes the place of the table, which is kept for when it is split. */
   #replace(mm: Ref, vma: Ref, pmds: Ref, table: Ref, vpn: number, pfn: number): void {
-    const { w, tables, core, folios, rmap, vmas, counts, deferred } = this.base;
+    const { w, tables, core, folios, rmap, vmas, counts, deferred, notifiers } = this.base;
     const folio = core.design.descriptorOf(pfn);
     folios.set(folio, PG_UPTODATE | PG_SWAPBACKED);
+    if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + PMD_PAGES, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(pmds);
     w.store64(pmds, pmdAt(vpn), 0, 0);
     const mmId = counts.mmId(vma);
@@ -165,5 +167,6 @@ export class Collapse {
       pteRights(flags, false) | PMD_HUGE | PTE_DIRTY | ((flags & VM_WRITE) !== 0 ? PTE_WRITE : 0);
     w.store64(pmds, pmdAt(vpn), pteLow(pfn, bits), pteHigh(pfn) | pteNx(flags));
     tables.unlock(desc);
+    if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + PMD_PAGES);
   }
 }

@@ -35,8 +35,12 @@ export const S_VM_LOCK = 68;
 export const S_SWAP_USED = 72;
 export const S_SWAP_NEXT = 76;
 export const S_SWAP_LOCK = 80;
+/** mm_all_locks_mutex */
+export const S_ALL_LOCKS = 84;
 /** The index of scattered pages. */
 export const S_PFN_INDEX = 96;
+/** What the naming of device memory keeps: 16 bytes. */
+export const S_DEVICE_NAME = 112;
 /** init_mm, which is no object of a cache; it has page tables while there are areas. */
 const S_INIT_MM = 128;
 const S_LRUVECS = S_INIT_MM + Math.ceil(MM_SIZE / 64) * 64;

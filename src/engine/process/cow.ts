@@ -24,6 +24,7 @@ import {
   PTE_WRITE,
 } from "./entry.js";
 import { KIND_DISK, type Files } from "./files.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 import { PG_SWAPCACHE } from "./swap.js";
@@ -156,7 +157,8 @@ export class CopyOnWrite {
     oldPfn: number,
     unshare: boolean,
   ): number {
-    const { w, vmas, folios, tables, core, rmap, counts, anonVmas, zap, deferred } = this.base;
+    const { w, vmas, folios, tables, core, rmap, counts, anonVmas, zap, deferred, notifiers } =
+      this.base;
     if (anonVmas.of(vma) === NONE && anonVmas.prepare(vma, vmas.nearAnonVma(vma)) !== 0)
       return FAULT_OOM;
     const fresh = folios.alloc(0, T_ANON, w.load32(mm, MM_MEMCG) as Ref);
@@ -164,10 +166,12 @@ export class CopyOnWrite {
     core.content.copy(oldPfn, fresh);
     const folio = core.design.descriptorOf(fresh);
     folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
+    if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(table);
     const off = pteAt(vpn);
     if (w.load64(table, off) !== lo || w.hi !== hi) {
       tables.unlock(desc);
+      if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + 1);
       folios.put(folio);
       return 0;
     }
@@ -191,6 +195,7 @@ export class CopyOnWrite {
       folios.put(old);
     }
     tables.unlock(desc);
+    if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + 1);
     return 0;
   }
 }

@@ -37,11 +37,25 @@ export const pteHigh = (pfn: number): number => pfn >>> 20;
 /** The frame that the two halves name. */
 export const ptePfn = (lo: number, hi: number): number => (lo >>> 12) | ((hi & 0x7ff) << 20);
 
-// Entries that are not present: 24 swap devices, then the special types.
+/*
+ * Entries that are not present: swap devices, then the special types. Where
+ * device-private pages have numbers of their own kind, migration entries for them
+ * are types of their own, and three swap devices fewer are left for them (the
+ * series moves all other types down; here they take the last three places).
+ */
+const SWAP_DEVICES = 21;
+export const SWP_DEVICE_MIGRATION_READ = 21;
+export const SWP_DEVICE_MIGRATION_READ_EXCLUSIVE = 22;
+export const SWP_DEVICE_MIGRATION_WRITE = 23;
 export const SWP_HWPOISON = 24;
 export const SWP_MIGRATION_READ = 25;
 export const SWP_MIGRATION_READ_EXCLUSIVE = 26;
 export const SWP_MIGRATION_WRITE = 27;
+/** A device-private page, which its device has: writable by the process, or not. */
+export const SWP_DEVICE_WRITE = 28;
+export const SWP_DEVICE_READ = 29;
+/** A page of the process on loan to a device for its atomic operations. */
+export const SWP_DEVICE_EXCLUSIVE = 30;
 /** Bit of a swap entry: the page was exclusive when it went. */
 export const SWP_EXCLUSIVE = 8;
 
@@ -59,4 +73,14 @@ export const isMigration = (lo: number, hi: number): boolean =>
   (lo & PTE_THERE) === 0 && hi >>> 27 >= SWP_MIGRATION_READ && hi >>> 27 <= SWP_MIGRATION_WRITE;
 /** Whether an entry names a slot of a swap device. */
 export const isSwap = (lo: number, hi: number): boolean =>
-  (lo & PTE_THERE) === 0 && (lo | hi) !== 0 && hi >>> 27 < SWP_HWPOISON;
+  (lo & PTE_THERE) === 0 && (lo | hi) !== 0 && hi >>> 27 < SWAP_DEVICES;
+
+// Numbers of device pages have 32 low bits, as a swap offset, and up to 16 above them.
+/** High half of an entry for a number of two parts. */
+export const deviceHigh = (type: number, low: number, high: number): number =>
+  (type << 27) | (~((low >>> 23) | (high << 9)) & 0x7ffffff);
+/** The part above the low 32 bits, which `swapOffset` gives. */
+export const deviceNumberHigh = (hi: number): number => (~hi >>> 9) & 0x3ffff;
+/** Whether an entry names a device-private page. */
+export const isDevicePrivate = (lo: number, hi: number): boolean =>
+  (lo & PTE_THERE) === 0 && (hi >>> 27 === SWP_DEVICE_WRITE || hi >>> 27 === SWP_DEVICE_READ);

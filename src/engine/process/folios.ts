@@ -1,6 +1,6 @@
 /**
- * Folios: allocation with charge, references, lock with waiters, flags, pins,
- * mapping and index, LRU lists.
+ * Folios of the machine's own memory: allocation with charge, what the last
+ * reference does, LRU lists; their fields are in folio-fields.ts.
  *
  * A folio is named by the reference of its descriptor (or overlay). Every field
  * is reached through the design's layout, so this is one code for all words; a
@@ -11,29 +11,16 @@
  * per-CPU batches of 31.
  */
 import type { Ref } from "../../units.js";
-import {
-  PG_ACTIVE,
-  PG_DIRTY,
-  PG_LOCKED,
-  PG_LRU,
-  PG_RECLAIM,
-  PG_REFERENCED,
-  PG_SWAPBACKED,
-  PG_UNEVICTABLE,
-} from "../design/word/axis-flags.js";
+import { PG_ACTIVE, PG_LRU, PG_REFERENCED, PG_SWAPBACKED, PG_UNEVICTABLE } from "../design/word/axis-flags.js";
 import { T_ANON, type PageType } from "../design/word/axis-types.js";
-import { addressHigh, addressLow, lowHalf, refOfAddress, type Words } from "../words/words.js";
+import { addressHigh, addressLow, refOfAddress } from "../words/words.js";
 import { ALLOC_LOW } from "../pages/allocator.js";
 import type { Core } from "./core.js";
-import { clearBits, setBits, spinLock, spinUnlock, waitBitsClear } from "./locks.js";
+import { FolioFields } from "./folio-fields.js";
+import { spinLock, spinUnlock } from "./locks.js";
 import { ENOMEM } from "./constants.js";
 import { LRUVEC_LISTS, LRUVEC_LRU_LOCK, LRUVEC_SIZES } from "../layout/generated/offsets.js";
 import type { Memcgs } from "./memcg.js";
-
-/** Bit 7: somebody waits for the lock or for writeback. */
-export const PG_WAITERS = 1 << 7;
-/** What a pin counts where a folio has no count of pins (GUP_PIN_COUNTING_BIAS). */
-export const PIN_BIAS = 1024;
 
 /** PAGE_ALLOC_COSTLY_ORDER */
 const COSTLY_ORDER = 3;
@@ -52,9 +39,7 @@ function listOf(flags: number): number {
   return file + ((flags & PG_ACTIVE) !== 0 ? 1 : 0);
 }
 
-export class Folios {
-  readonly core: Core;
-  readonly w: Words;
+export class Folios extends FolioFields {
   readonly memcgs: Memcgs;
   /** Takes a large folio that goes out of the queue of those to be split. */
   unqueue: (folio: Ref, order: number) => void = () => {};
@@ -64,13 +49,18 @@ export class Folios {
   compact: (order: number) => boolean = () => false;
   /** Frees what a KSM folio's mapping points at. */
   freeStableNode: (node: Ref) => void = () => {};
+  /** Takes back frames of a device. */
+  toDevice: (folio: Ref, pfn: number) => void = () => {};
   /** Takes back a block of the hugetlb pool. */
   toPool: (pfn: number) => void = () => {};
 
   constructor(core: Core, memcgs: Memcgs) {
-    this.core = core;
-    this.w = core.w;
+    super(core, core.layout);
     this.memcgs = memcgs;
+  }
+
+  override pageOf(folio: Ref): number {
+    return this.core.pfnOf(folio);
   }
 
   /**
@@ -127,39 +117,13 @@ export class Folios {
     }
   }
 
-  refcount(folio: Ref): number {
-    return this.w.load32(folio, this.core.layout.refcount);
-  }
-
-  get(folio: Ref, n = 1): void {
-    const count = this.w.add32(folio, this.core.layout.refcount, n);
-    if (this.core.watch !== null)
-      this.core.watch.reference(folio, this.core.pfnOf(folio), n, count);
-  }
-
-  /** folio_put: the last reference frees the folio. */
-  put(folio: Ref, n = 1): void {
-    const count = this.w.add32(folio, this.core.layout.refcount, -n);
-    if (this.core.watch !== null)
-      this.core.watch.reference(folio, this.core.pfnOf(folio), -n, count);
-    if (count === 0) this.#free(folio);
-  }
-
-  /** folio_ref_freeze: takes all references if there are exactly that many. */
-  freeze(folio: Ref, count: number): boolean {
-    return this.w.cas32(folio, this.core.layout.refcount, count, 0);
-  }
-
-  unfreeze(folio: Ref, count: number): void {
-    this.w.store32(folio, this.core.layout.refcount, count);
-  }
-
   /** __folio_put */
-  #free(folio: Ref): void {
+  protected override free(folio: Ref): void {
     const { core, w } = this;
     const { design, machine, layout } = core;
     const pfn = core.pfnOf(folio);
     if (core.watch !== null) core.watch.freeing(folio, pfn);
+    if (pfn >= machine.deviceFirst) return this.toDevice(folio, pfn);
     const order = design.orderOf(pfn);
     if (order > 1) this.unqueue(folio, order);
     if ((w.load32(folio, layout.flags) & PG_LRU) !== 0) this.lruDel(folio, order);
@@ -178,26 +142,6 @@ export class Folios {
     machine.freeBlock(pfn, order);
   }
 
-  flags(folio: Ref): number {
-    return this.w.load32(folio, this.core.layout.flags);
-  }
-
-  test(folio: Ref, mask: number): boolean {
-    return (this.w.load32(folio, this.core.layout.flags) & mask) !== 0;
-  }
-
-  /** __folio_set_…: on a folio that nobody else can see yet. */
-  mark(folio: Ref, mask: number): void {
-    const { flags } = this.core.layout;
-    this.w.store32(folio, flags, this.w.load32(folio, flags) | mask);
-  }
-
-  /** folio_mark_dirty: what was to be reclaimed once it is clean is so no more. */
-  markDirty(folio: Ref): void {
-    this.set(folio, PG_DIRTY);
-    if (this.test(folio, PG_RECLAIM)) this.clear(folio, PG_RECLAIM);
-  }
-
   /** folio_mark_accessed: referenced the first time, active the second. */
   markAccessed(folio: Ref): void {
     const is = this.flags(folio);
@@ -206,100 +150,7 @@ export class Folios {
     this.lruMove(folio, this.core.design.orderOf(this.core.pfnOf(folio)), PG_ACTIVE, PG_REFERENCED);
   }
 
-  set(folio: Ref, mask: number): void {
-    setBits(this.w, folio, this.core.layout.flags, mask);
-  }
-
-  clear(folio: Ref, mask: number): void {
-    clearBits(this.w, folio, this.core.layout.flags, mask);
-  }
-
-  /** folio_trylock */
-  tryLock(folio: Ref): boolean {
-    return (setBits(this.w, folio, this.core.layout.flags, PG_LOCKED) & PG_LOCKED) === 0;
-  }
-
-  /** folio_lock: sleeps while somebody else has it, and says so in the flags. */
-  lock(folio: Ref): void {
-    while (!this.tryLock(folio)) {
-      this.set(folio, PG_WAITERS);
-      waitBitsClear(this.w, folio, this.core.layout.flags, PG_LOCKED);
-    }
-  }
-
-  /** folio_unlock: wakes all who wait. */
-  unlock(folio: Ref): void {
-    this.clear(folio, PG_LOCKED | PG_WAITERS);
-  }
-
-  /** Waits for a flag to be cleared: writeback, the lock of a migration. */
-  waitClear(folio: Ref, mask: number): void {
-    waitBitsClear(this.w, folio, this.core.layout.flags, mask);
-  }
-
-  index(folio: Ref): number {
-    return this.w.load32(this.core.rest(folio), this.core.layout.index);
-  }
-
-  setIndex(folio: Ref, index: number): void {
-    this.w.store64(this.core.rest(folio), this.core.layout.index, index, 0);
-  }
-
-  /** `mapping` without its low bits: an anon_vma, an address_space, a stable node. */
-  mapping(folio: Ref): Ref {
-    return this.core.pointer(folio, this.core.layout.mapping);
-  }
-
-  /** Low two bits of `mapping`. */
-  mappingBits(folio: Ref): number {
-    return this.w.load32(folio, this.core.layout.mapping) & 3;
-  }
-
-  setMapping(folio: Ref, to: Ref, bits: number): void {
-    this.w.store64(folio, this.core.layout.mapping, addressLow(to) | bits, addressHigh(to));
-  }
-
-  private(folio: Ref): number {
-    return this.w.load32(this.core.rest(folio), this.core.layout.private);
-  }
-
-  setPrivate(folio: Ref, value: number): void {
-    this.w.store64(this.core.rest(folio), this.core.layout.private, lowHalf(value), 0);
-  }
-
-  /** Whether anybody may have pinned it: exact where pins are counted (folio_maybe_dma_pinned). */
-  maybePinned(folio: Ref, order: number): boolean {
-    const { layout } = this.core;
-    const at = order > 0 ? layout.pincount : layout.smallPincount;
-    if (at >= 0) return this.w.load32(this.core.rest(folio), at) > 0;
-    return this.refcount(folio) >= PIN_BIAS;
-  }
-
-  /** try_grab_folio for FOLL_PIN on a folio that is held otherwise: pins and references. */
-  pin(folio: Ref, order: number, n: number): void {
-    const { layout } = this.core;
-    const at = order > 0 ? layout.pincount : layout.smallPincount;
-    if (at < 0) return this.get(folio, n * PIN_BIAS);
-    this.w.add32(this.core.rest(folio), at, n);
-    this.get(folio, n);
-  }
-
-  /** gup_put_folio */
-  unpin(folio: Ref, order: number, n: number): void {
-    const { layout } = this.core;
-    const at = order > 0 ? layout.pincount : layout.smallPincount;
-    if (at < 0) return this.put(folio, n * PIN_BIAS);
-    this.w.add32(this.core.rest(folio), at, -n);
-    this.put(folio, n);
-  }
-
   // LRU lists: doubly linked by the addresses of the folios, 0 at both ends.
-
-  /** folio_nid: every folio's flags carry its node on top. */
-  nodeOf(folio: Ref): number {
-    this.w.load64(folio, this.core.layout.flags);
-    return this.w.hi >>> 22;
-  }
 
   /** folio_add_lru: to the head of its list. */
   lruAdd(folio: Ref, order: number): void {
@@ -381,15 +232,6 @@ export class Folios {
   ofPage(pfn: number): Ref {
     const lo = this.core.design.ownerWord(pfn);
     return this.core.design.folioOfOwner(lo, this.w.hi);
-  }
-
-  isAnon(folio: Ref): boolean {
-    return (this.mappingBits(folio) & 1) !== 0;
-  }
-
-  /** folio_test_ksm */
-  isKsm(folio: Ref): boolean {
-    return this.mappingBits(folio) === 3;
   }
 
   /** The type an anonymous folio has. */

@@ -25,6 +25,7 @@ import {
 import { PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
+import type { DeviceEntries } from "./device-entries.js";
 import {
   MMF_HAS_PINNED,
   PMD_ORDER,
@@ -32,6 +33,7 @@ import {
   TASK_PAGES,
   VM_DONTCOPY,
   VM_HUGETLB,
+  VM_MAYWRITE,
   VM_MIXEDMAP,
   VM_PFNMAP,
   VM_SHARED,
@@ -59,6 +61,7 @@ import {
 } from "./entry.js";
 import { downWrite, upWrite } from "./locks.js";
 import type { Mappings } from "./mmap.js";
+import { MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_PAGE } from "./notifier/events.js";
 import { O_MM } from "./objects.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 
@@ -131,10 +134,25 @@ export class Forks {
     // Shared file pages fault in again; copying entries would only cost.
     if (!needs && (flags & VM_HUGETLB) === 0) return true;
     if ((flags & VM_HUGETLB) !== 0 && (flags & VM_SHARED) !== 0) return true;
-    return this.#copyRange(child, copy, vma, start, end);
+    return this.#copyPages(child, copy, vma, start, end);
   }
 
-  /** copy_page_range */
+  /** copy_page_range, copy_hugetlb_page_range: the parent's own pages become read-only, of which it is told. */
+  #copyPages(child: Ref, copy: Ref, vma: Ref, start: number, end: number): boolean {
+    const { notifiers, vmas } = this.base;
+    const flags = vmas.flags(vma);
+    // is_cow_mapping
+    const cow = (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+    if (notifiers.any === 0 || !cow) return this.#copyRange(child, copy, vma, start, end);
+    const parent = vmas.mm(vma);
+    const event = (flags & VM_HUGETLB) !== 0 ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_PROTECTION_PAGE;
+    notifiers.start(parent, start, end, event);
+    const ok = this.#copyRange(child, copy, vma, start, end);
+    notifiers.end(parent, start, end);
+    return ok;
+  }
+
+  /** copy_p4d_range and what is below it. */
   #copyRange(child: Ref, copy: Ref, vma: Ref, start: number, end: number): boolean {
     const { w, tables, vmas } = this.base;
     const parent = vmas.mm(vma);
@@ -164,6 +182,9 @@ export class Forks {
     const lo = w.load64(pmds, off);
     const hi = w.hi;
     const there = (lo & PTE_THERE) !== 0;
+    const { device } = this.base;
+    if (!there && device !== null && device.owns(lo, hi))
+      return this.#copyHugeDevice(device, child, copy, pmds, vpn, lo, hi);
     const pfn = there ? ptePfn(lo & ~PMD_HUGE, hi) : swapOffset(lo, hi);
     const zero = core.isHugeZero(pfn);
     const folio = zero ? NONE : folios.ofPage(pfn);
@@ -203,6 +224,33 @@ export class Forks {
     return true;
   }
 
+  /** A device's PMD entry, with a table for when the child's is split. */
+  #copyHugeDevice(
+    device: DeviceEntries,
+    child: Ref,
+    copy: Ref,
+    pmds: Ref,
+    vpn: number,
+    lo: number,
+    hi: number,
+  ): boolean {
+    const { w, tables } = this.base;
+    const table = tables.alloc(child);
+    const target = tables.ensurePmd(child, vpn);
+    if (table === NONE || target === NONE) {
+      if (table !== NONE) tables.free(child, table);
+      return false;
+    }
+    const source = tables.lock(pmds);
+    const desc = tables.lock(target);
+    tables.deposit(desc, table);
+    device.copyHuge(child, copy, pmds, target, vpn, lo, hi);
+    w.add32(child, MM_RSS_ANON, PMD_PAGES);
+    tables.unlock(desc);
+    tables.unlock(source);
+    return true;
+  }
+
   /** Whether pages of the parent may be pinned (MMF_HAS_PINNED). */
   #pinned(vma: Ref): boolean {
     const { w, vmas } = this.base;
@@ -223,7 +271,13 @@ export class Forks {
       const lo = w.load64(from, off);
       const hi = w.hi;
       if ((lo | hi) === 0) continue;
-      if ((lo & PTE_THERE) === 0) this.#copyAbsent(child, from, table, off, lo, hi);
+      if ((lo & PTE_THERE) === 0) {
+        const { device } = this.base;
+        if (device === null || !device.owns(lo, hi))
+          this.#copyAbsent(child, from, table, off, lo, hi);
+        // What was on loan is back, and is copied as what it is now.
+        else if (!device.copy(child, copy, vma, from, table, vpn, lo, hi)) vpn--;
+      }
       else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
         // A pinned page is to be copied: the page for it comes while nothing is locked.
         tables.unlock(source);
@@ -315,11 +369,14 @@ export class Forks {
 
   /** exit_mmap and mmput: everything that the process mapped goes, then its tables, VMAs, itself. */
   exit(mm: Ref): void {
-    const { core, w, tables, vmas } = this.base;
+    const { core, w, tables, vmas, notifiers } = this.base;
+    if (notifiers.any !== 0) notifiers.release(mm);
     downWrite(w, mm, MM_MMAP_LOCK);
     const first = vmas.tree.first(mm);
-    if (first !== NONE) this.mappings.unmapLocked(mm, vmas.tree.start(first), TASK_PAGES);
+    if (first !== NONE) this.mappings.unmapAll(mm, vmas.tree.start(first));
     upWrite(w, mm, MM_MMAP_LOCK);
+    // Who still listens keeps what is left of it.
+    if (notifiers.any !== 0) return notifiers.mmdrop(mm);
     tables.freeTop(tables.pgd(mm));
     core.freeObject(O_MM, mm);
   }

@@ -23,6 +23,7 @@ import {
   PTE_WRITE,
   swapOffset,
 } from "./entry.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 import { PG_SWAPCACHE } from "./swap.js";
@@ -80,7 +81,7 @@ export class HugeFaults {
 
   /** A huge page in place of an entry that is (lo, hi): empty, or the huge zero page. */
   #fresh(vma: Ref, mm: Ref, pmds: Ref, first: number, lo: number, hi: number): number {
-    const { w, tables, folios, core, rmap, vmas } = this.base;
+    const { w, tables, folios, core, rmap, vmas, notifiers } = this.base;
     const pfn = folios.alloc(PMD_ORDER, T_ANON, w.load32(mm, MM_MEMCG) as Ref);
     if (pfn < 0) return FALLBACK;
     const folio = core.design.descriptorOf(pfn);
@@ -91,10 +92,14 @@ export class HugeFaults {
       return FAULT_OOM;
     }
     folios.mark(folio, PG_UPTODATE | PG_SWAPBACKED);
+    // Where the huge zero page goes (do_huge_zero_wp_pmd); nobody knew of an empty entry.
+    const tells = deposited && notifiers.any !== 0;
+    if (tells) notifiers.start(mm, first, first + PMD_PAGES, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(pmds);
     const off = pmdAt(first);
     if (w.load64(pmds, off) !== lo || w.hi !== hi) {
       tables.unlock(desc);
+      if (tells) notifiers.end(mm, first, first + PMD_PAGES);
       folios.put(folio);
       if (table !== NONE) tables.free(mm, table);
       return 0;
@@ -108,6 +113,7 @@ export class HugeFaults {
       pteRights(flags, false) | PMD_HUGE | PTE_DIRTY | ((flags & VM_WRITE) !== 0 ? PTE_WRITE : 0);
     w.store64(pmds, off, pteLow(pfn, bits), pteHigh(pfn) | pteNx(flags));
     tables.unlock(desc);
+    if (tells) notifiers.end(mm, first, first + PMD_PAGES);
     return 0;
   }
 
@@ -121,6 +127,8 @@ export class HugeFaults {
     if ((lo & PTE_THERE) === 0) {
       tables.unlock(desc);
       if ((lo | hi) === 0) return 0;
+      const { device } = this.base;
+      if (device !== null && device.owns(lo, hi)) return device.faultHuge(vma, mm, pmds, vpn, lo, hi);
       const moving = folios.ofPage(swapOffset(lo, hi));
       if (moving !== NONE) folios.waitClear(moving, PG_LOCKED);
       return 0;

@@ -17,6 +17,7 @@ import { PG_DIRTY, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { MISC_UNKNOWN, T_ANON, T_FILE, type PageType } from "../design/word/axis-types.js";
 import {
   ADDRESS_SPACE_I_MMAP,
+  ADDRESS_SPACE_I_MMAP_RWSEM,
   VMA_SHARED_NEXT,
   VMA_VM_PRIVATE_DATA,
 } from "../layout/generated/offsets.js";
@@ -45,7 +46,8 @@ import {
   PTE_WRITE,
 } from "./entry.js";
 import type { Files } from "./files.js";
-import { spinLock, spinUnlock } from "./locks.js";
+import { downRead, spinLock, spinUnlock, upRead } from "./locks.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 
@@ -225,7 +227,7 @@ export class Hugetlb {
     hi: number,
     unshare: boolean,
   ): number {
-    const { w, vmas, tables, core, rmap, counts, anonVmas, folios } = this.base;
+    const { w, vmas, tables, core, rmap, counts, anonVmas, folios, notifiers } = this.base;
     const off = pmdAt(first);
     const old = ptePfn(lo & ~PMD_HUGE, hi);
     const folio = folios.ofPage(old);
@@ -249,6 +251,7 @@ export class Hugetlb {
     }
     for (let i = 0; i < PMD_PAGES; i++) core.content.copy(old + i, fresh + i);
     const copy = core.design.descriptorOf(fresh);
+    if (notifiers.any !== 0) notifiers.start(mm, first, first + PMD_PAGES, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(pmds);
     rmap.newAnon(copy, fresh, PMD_ORDER, vma, first, true);
     w.store64(
@@ -259,8 +262,8 @@ export class Hugetlb {
     );
     counts.removePmd(folio, PMD_ORDER, counts.mmId(vma));
     tables.unlock(desc);
+    if (notifiers.any !== 0) notifiers.end(mm, first, first + PMD_PAGES);
     folios.put(folio);
-    void mm;
     return 0;
   }
 
@@ -300,8 +303,10 @@ export class Hugetlb {
    */
   #takeFromOthers(owner: Ref, first: number, pfn: number): void {
     const { core, vmas, tables, w } = this.base;
+    const mapping = vmas.mapping(owner);
+    downRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
     for (
-      let vma = core.pointer(vmas.mapping(owner), ADDRESS_SPACE_I_MMAP);
+      let vma = core.pointer(mapping, ADDRESS_SPACE_I_MMAP);
       vma !== NONE;
       vma = core.pointer(vma, VMA_SHARED_NEXT)
     ) {
@@ -314,8 +319,9 @@ export class Hugetlb {
       if ((lo & PTE_THERE) === 0 || ptePfn(lo & ~PMD_HUGE, w.hi) !== pfn) continue;
       w.store64(vma, VMA_VM_PRIVATE_DATA, UNMAPPED, 0);
       this.taken++;
-      this.unmap(vma, mm, first, first + PMD_PAGES);
+      this.#unmapRange(vma, mm, first, first + PMD_PAGES);
     }
+    upRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
   }
 
   /** hugetlb_install_folio: the child of a fork gets a copy of a pinned page now; false without one. */
@@ -349,11 +355,19 @@ export class Hugetlb {
    */
   discard(vma: Ref, mm: Ref, start: number, end: number): void {
     const before = this.free;
-    this.unmap(vma, mm, start, end);
+    this.#unmapRange(vma, mm, start, end);
     if (!this.#owns(vma)) return;
     const back = this.free - before;
     this.base.w.add32(this.base.core.state, S_HUGETLB_RESERVED, back);
     this.files.promise(this.files.inodeOf(this.base.vmas.mapping(vma)), back);
+  }
+
+  /** unmap_hugepage_range: of which who listens is told. */
+  #unmapRange(vma: Ref, mm: Ref, start: number, end: number): void {
+    const { notifiers } = this.base;
+    if (notifiers.any !== 0) notifiers.start(mm, start, end, MMU_NOTIFY_CLEAR);
+    this.unmap(vma, mm, start, end);
+    if (notifiers.any !== 0) notifiers.end(mm, start, end);
   }
 
   /** __unmap_hugepage_range: of whole huge pages. */

@@ -10,7 +10,7 @@
 import type { Design } from "../design/presets.js";
 import { ERRNO, MmError } from "../errors.js";
 import { Machine } from "../machine.js";
-import { layOut, type MachineRequest, type Stretch } from "../machine-plan.js";
+import { layOut, type DeviceRequest, type MachineRequest, type Stretch } from "../machine-plan.js";
 import { parseBytes, type Bytes, type Ref } from "../../units.js";
 import { MEMCG_FAILCNT } from "../layout/generated/offsets.js";
 import type { Words } from "../words/words.js";
@@ -60,6 +60,8 @@ const FILE_KINDS = ["disk", "tmpfs"] as const;
 export class Kernel extends Operations {
   /** Frames that were given to the allocator at boot. */
   readonly given: readonly Stretch[];
+  /** What was asked of device memory. */
+  readonly deviceRequest: DeviceRequest | undefined;
   #scattered: Scattered | null = null;
 
   /**
@@ -100,6 +102,7 @@ export class Kernel extends Operations {
       hugetlbRoom: room,
     });
     this.given = given;
+    this.deviceRequest = asked.device;
   }
 
   /** A new process with nothing mapped, charged to `memcg`. Throws MmError (ENOMEM). */

@@ -32,6 +32,7 @@ import {
 } from "./entry.js";
 import type { Faults } from "./fault.js";
 import { downWrite, upWrite } from "./locks.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { O_KSM_NODE } from "./objects.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 
@@ -140,7 +141,8 @@ export class Ksm {
 
   /** replace_page: a mapping of its own page becomes one of the shared page, read-only. */
   #point(page: PageOf, shared: number): number {
-    const { w, vmas, tables, folios, core, counts } = this.base;
+    const { w, vmas, tables, folios, core, counts, notifiers } = this.base;
+    const { mm, vpn } = page;
     const old = this.#frame(page);
     if (old === shared) return 0;
     if (!this.#free(old)) return EAGAIN;
@@ -148,6 +150,7 @@ export class Ksm {
     const folio = folios.ofPage(shared);
     const own = folios.ofPage(old);
     const table = tables.pteTable(page.mm, page.vpn);
+    if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(table);
     const off = pteAt(page.vpn);
     const lo = w.load64(table, off);
@@ -161,6 +164,7 @@ export class Ksm {
     counts.removePtes(own, old, 0, 1, mmId);
     folios.put(own);
     tables.unlock(desc);
+    if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + 1);
     return 0;
   }
 

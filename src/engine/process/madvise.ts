@@ -34,6 +34,7 @@ import type { Files } from "./files.js";
 import { FOLL_FORCE, FOLL_WRITE, type Gup } from "./gup.js";
 import type { Ksm } from "./ksm.js";
 import { downRead, downWrite, upRead, upWrite } from "./locks.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import type { Reclaim } from "./reclaim.js";
 import type { Splits } from "./split.js";
@@ -142,7 +143,7 @@ export class Advice {
         return this.#dontNeed(mm, vma, start, end, flags);
       case c.MADV_FREE:
         if (!this.#anonymous(vma)) return c.EINVAL;
-        return (flags & NO_LRU) !== 0 ? c.EINVAL : this.#lazyFree(mm, vma, start, end);
+        return (flags & NO_LRU) !== 0 ? c.EINVAL : this.#freeVma(mm, vma, start, end);
       case c.MADV_COLD:
       case c.MADV_PAGEOUT:
         if ((flags & NO_LRU) !== 0) return c.EINVAL;
@@ -176,7 +177,7 @@ export class Advice {
       this.faults.hugetlb.discard(vma, mm, start, end - (end % c.PMD_PAGES));
       return 0;
     }
-    const error = zap.range(vma, mm, counts.mmId(vma), start, end);
+    const error = zap.single(vma, mm, counts.mmId(vma), start, end);
     this.#reclaimTables(mm, start, end);
     return error;
   }
@@ -332,8 +333,17 @@ export class Advice {
     return done;
   }
 
+  /** madvise_free_single_vma */
+  #freeVma(mm: Ref, vma: Ref, start: number, end: number): number {
+    const { notifiers } = this.base;
+    if (notifiers.any !== 0) notifiers.start(mm, start, end, MMU_NOTIFY_CLEAR);
+    this.#lazyFree(mm, vma, start, end);
+    if (notifiers.any !== 0) notifiers.end(mm, start, end);
+    return 0;
+  }
+
   /** madvise_free_pte_range: clean again, and first to go. */
-  #lazyFree(mm: Ref, vma: Ref, start: number, end: number): number {
+  #lazyFree(mm: Ref, vma: Ref, start: number, end: number): void {
     const { w, folios, swap, core, counts } = this.base;
     core.watch?.forgotten(counts.mmId(vma), start, end);
     this.#entries(mm, start, end, (table, off, _vpn, huge) => {
@@ -349,7 +359,7 @@ export class Advice {
       const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
       if (huge && core.isHugeZero(pfn)) return;
       const folio = folios.ofPage(pfn);
-      if (folio === NONE || !folios.isAnon(folio)) return;
+      if (folio === NONE || !folios.isAnon(folio) || pfn >= core.machine.deviceFirst) return;
       const order = core.design.orderOf(pfn);
       if (order > 0 && counts.maybeShared(folio, order)) return;
       if (folios.test(folio, PG_SWAPCACHE | PG_DIRTY)) {
@@ -364,7 +374,6 @@ export class Advice {
       if (folios.test(folio, PG_SWAPBACKED) && !folios.test(folio, PG_SWAPCACHE | PG_UNEVICTABLE))
         folios.lruMove(folio, order, 0, PG_SWAPBACKED | PG_ACTIVE | PG_REFERENCED);
     });
-    return 0;
   }
 
   /** madvise_cold_or_pageout_pte_range */
@@ -378,7 +387,8 @@ export class Advice {
       const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi);
       if (huge && core.isHugeZero(pfn)) return;
       const folio = folios.ofPage(pfn);
-      if (folio === NONE) return;
+      // A device's memory is no memory to be got back.
+      if (folio === NONE || pfn >= core.machine.deviceFirst) return;
       const order = core.design.orderOf(pfn);
       // Pages of others are left alone.
       if (counts.maybeShared(folio, order)) return;

@@ -16,6 +16,7 @@
 import type { Ref } from "../../units.js";
 import { MM_MM_ID, VMA_VM_MM } from "../layout/generated/offsets.js";
 import type { Words } from "../words/words.js";
+import type { FolioLayout } from "../design/word/axis.js";
 import type { Core } from "./core.js";
 
 /** Added to nr_pages_mapped while the folio is mapped as a whole. */
@@ -25,15 +26,31 @@ const MM_IDS_SHARED = 1 << 30;
 const MM_IDS_LOCK = 1 << 31;
 const ID_MASK = MM_IDS_SHARED - 1;
 
+/** Counts the mappings of single pages: adds and returns what it is then (−1: unmapped). */
+export interface PageCounts {
+  addOwnMapcount(page: number, n: number): number;
+}
+
 export class MapCounts {
   readonly core: Core;
   readonly w: Words;
+  readonly layout: FolioLayout;
   readonly perPage: boolean;
+  readonly #pages: PageCounts;
 
-  constructor(core: Core) {
+  /** Counts of folios with that layout; `pages` says what counts each page, null for nobody. */
+  constructor(core: Core, layout: FolioLayout, pages: PageCounts | null) {
     this.core = core;
     this.w = core.w;
-    this.perPage = core.design.mapcounts === "per-page";
+    this.layout = layout;
+    this.perPage = pages !== null;
+    this.#pages = pages ?? core.design;
+  }
+
+  /** The second part of a folio's fields. */
+  #rest(folio: Ref): Ref {
+    const { second } = this.layout;
+    return second < 0 ? folio : this.core.pointer(folio, second);
   }
 
   /** Identity of the process that a VMA belongs to. */
@@ -43,14 +60,14 @@ export class MapCounts {
 
   /** folio_mapcount: all mappings. */
   total(folio: Ref, order: number): number {
-    const { layout } = this.core;
+    const { layout } = this;
     if (order === 0) return this.w.load32(folio, layout.mapcount) + 1;
-    return this.w.load32(this.core.rest(folio), layout.largeMapcount) + 1;
+    return this.w.load32(this.#rest(folio), layout.largeMapcount) + 1;
   }
 
   entire(folio: Ref, order: number): number {
     if (order === 0) return 0;
-    return this.w.load32(this.core.rest(folio), this.core.layout.entireMapcount) + 1;
+    return this.w.load32(this.#rest(folio), this.layout.entireMapcount) + 1;
   }
 
   /** folio_maybe_mapped_shared: false only if one process has all mappings. */
@@ -58,31 +75,31 @@ export class MapCounts {
     const total = this.total(folio, order);
     // One mapping is nobody else's, even where the bit still says otherwise.
     if (order === 0 || total <= 1) return total > 1;
-    return (this.w.load32(this.core.rest(folio), this.core.layout.mmIds) & MM_IDS_SHARED) !== 0;
+    return (this.w.load32(this.#rest(folio), this.layout.mmIds) & MM_IDS_SHARED) !== 0;
   }
 
   /** `n` pages of it from frame `pfn` on are mapped one by one. */
   addPtes(folio: Ref, pfn: number, order: number, n: number, mmId: number): void {
-    const { w, core } = this;
+    const { w } = this;
     if (order === 0) {
-      w.add32(folio, core.layout.mapcount, 1);
+      w.add32(folio, this.layout.mapcount, 1);
       return;
     }
-    const rest = core.rest(folio);
+    const rest = this.#rest(folio);
     if (this.perPage) {
       let fresh = 0;
-      for (let i = 0; i < n; i++) if (core.design.addOwnMapcount(pfn + i, 1) === 0) fresh++;
-      w.add32(rest, core.layout.nrPagesMapped, fresh);
+      for (let i = 0; i < n; i++) if (this.#pages.addOwnMapcount(pfn + i, 1) === 0) fresh++;
+      w.add32(rest, this.layout.nrPagesMapped, fresh);
     }
     this.#addTotal(rest, n, mmId);
   }
 
   /** The folio is mapped once more as a whole. */
   addPmd(folio: Ref, mmId: number): void {
-    const { w, core } = this;
-    const rest = core.rest(folio);
-    if (w.add32(rest, core.layout.entireMapcount, 1) === 0 && this.perPage)
-      w.add32(rest, core.layout.nrPagesMapped, ENTIRELY_MAPPED);
+    const { w } = this;
+    const rest = this.#rest(folio);
+    if (w.add32(rest, this.layout.entireMapcount, 1) === 0 && this.perPage)
+      w.add32(rest, this.layout.nrPagesMapped, ENTIRELY_MAPPED);
     this.#addTotal(rest, 1, mmId);
   }
 
@@ -91,42 +108,42 @@ export class MapCounts {
    * are not: it could be split to give them back.
    */
   removePtes(folio: Ref, pfn: number, order: number, n: number, mmId: number): boolean {
-    const { w, core } = this;
+    const { w } = this;
     if (order === 0) {
-      w.add32(folio, core.layout.mapcount, -1);
+      w.add32(folio, this.layout.mapcount, -1);
       return false;
     }
-    const rest = core.rest(folio);
+    const rest = this.#rest(folio);
     let gone = 0;
     if (this.perPage) {
-      for (let i = 0; i < n; i++) if (core.design.addOwnMapcount(pfn + i, -1) < 0) gone++;
-      w.add32(rest, core.layout.nrPagesMapped, -gone);
+      for (let i = 0; i < n; i++) if (this.#pages.addOwnMapcount(pfn + i, -1) < 0) gone++;
+      w.add32(rest, this.layout.nrPagesMapped, -gone);
     }
     const total = this.#addTotal(rest, -n, mmId);
     return total > 0 && this.#partly(rest, order, total) && (gone > 0 || !this.perPage);
   }
 
   removePmd(folio: Ref, order: number, mmId: number): boolean {
-    const { w, core } = this;
-    const rest = core.rest(folio);
-    if (w.add32(rest, core.layout.entireMapcount, -1) < 0 && this.perPage)
-      w.add32(rest, core.layout.nrPagesMapped, -ENTIRELY_MAPPED);
+    const { w } = this;
+    const rest = this.#rest(folio);
+    if (w.add32(rest, this.layout.entireMapcount, -1) < 0 && this.perPage)
+      w.add32(rest, this.layout.nrPagesMapped, -ENTIRELY_MAPPED);
     const total = this.#addTotal(rest, -1, mmId);
     return total > 0 && this.#partly(rest, order, total);
   }
 
   /** Some pages have no mapping, as far as the counts can tell. */
   #partly(rest: Ref, order: number, total: number): boolean {
-    const { w, core } = this;
-    if (w.load32(rest, core.layout.entireMapcount) >= 0) return false;
-    const mapped = this.perPage ? w.load32(rest, core.layout.nrPagesMapped) : total;
+    const { w } = this;
+    if (w.load32(rest, this.layout.entireMapcount) >= 0) return false;
+    const mapped = this.perPage ? w.load32(rest, this.layout.nrPagesMapped) : total;
     return mapped < 1 << order;
   }
 
   /** The large map count and the process slots, under the folio's own bit lock. Returns the mappings now. */
   #addTotal(rest: Ref, n: number, mmId: number): number {
-    const { w, core } = this;
-    const { layout } = core;
+    const { w } = this;
+    const { layout } = this;
     const second = layout.mmIds + 4;
     for (;;) {
       const was = w.load32(rest, second);

@@ -44,6 +44,7 @@ import { KIND_HUGETLB, KIND_TMPFS, type Files } from "./files.js";
 import type { Hugetlb } from "./hugetlb.js";
 import { downWrite, upWrite } from "./locks.js";
 import { Protection } from "./mprotect.js";
+import { ALL_PAGES, MMU_NOTIFY_UNMAP } from "./notifier/events.js";
 
 const NONE = 0 as Ref;
 /** MAP_TYPE */
@@ -265,7 +266,17 @@ export class Mappings {
 
   /** do_vmi_munmap, with the process locked: pages `start` … `end` belong to no VMA afterwards. */
   unmapLocked(mm: Ref, start: number, end: number): number {
-    const { w, vmas } = this.base;
+    return this.#unmap(mm, start, end, start, end);
+  }
+
+  /** exit_mmap: everything from the first VMA on; who listens is told of all there could be. */
+  unmapAll(mm: Ref, start: number): void {
+    this.#unmap(mm, start, TASK_PAGES, 0, ALL_PAGES);
+  }
+
+  /** Takes pages `start` … `end` out of the process, of which is told as of `from` … `to`. */
+  #unmap(mm: Ref, start: number, end: number, from: number, to: number): number {
+    const { w, vmas, notifiers } = this.base;
     const { tree } = vmas;
     let vma = tree.find(mm, start);
     if (vma === NONE || tree.start(vma) >= end) return 0;
@@ -275,7 +286,9 @@ export class Mappings {
     const prev = tree.prev(vma);
     let next = vma;
     // All is unmapped before any VMA goes: they hold the anon_vmas of what is freed.
+    if (notifiers.any !== 0) notifiers.start(mm, from, to, MMU_NOTIFY_UNMAP);
     for (; next !== NONE && tree.start(next) < end; next = tree.next(next)) this.zapVma(mm, next);
+    if (notifiers.any !== 0) notifiers.end(mm, from, to);
     const floor = prev === NONE ? 0 : tree.end(prev);
     const ceiling = next === NONE ? TASK_PAGES + 1 : tree.start(next);
     const first = tree.start(vma);

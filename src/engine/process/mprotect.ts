@@ -38,6 +38,7 @@ import {
 } from "./entry.js";
 import { KIND_DISK, type Files } from "./files.js";
 import { downWrite, upWrite } from "./locks.js";
+import { MMU_NOTIFY_PROTECTION_VMA } from "./notifier/events.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 
@@ -120,14 +121,21 @@ export class Protection {
 
   /** change_protection: entries get the rights of their VMA's flags. */
   #changeProtection(mm: Ref, vma: Ref, start: number, end: number): void {
-    const { w, tables, vmas, zap, counts } = this.base;
+    const { w, tables, vmas, zap, counts, notifiers } = this.base;
     const flags = vmas.flags(vma);
     const rights = pteRights(flags, true);
     const nx = pteNx(flags);
+    // Where the first gigabyte that has a table begins (change_pud_range); of huge pages at once.
+    let told = -1;
     for (let vpn = start; vpn < end;) {
       const next = Math.min(end, vpn - (vpn % PMD_PAGES) + PMD_PAGES);
       const pmds = tables.pmdTable(mm, vpn);
+      if (notifiers.any !== 0 && told < 0 && (pmds !== NONE || (flags & VM_HUGETLB) !== 0)) {
+        told = vpn;
+        notifiers.start(mm, told, end, MMU_NOTIFY_PROTECTION_VMA);
+      }
       const lo = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
+      const hi = w.hi;
       if ((lo & PMD_HUGE) !== 0 && (lo & PTE_THERE) !== 0) {
         if (next - vpn < PMD_PAGES) {
           zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
@@ -136,10 +144,17 @@ export class Protection {
         const desc = tables.lock(pmds);
         this.#change(pmds, pmdAt(vpn), rights, nx, vma, true);
         tables.unlock(desc);
+      } else if (pmds !== NONE && (lo & PTE_THERE) === 0 && (lo | hi) !== 0) {
+        // A huge page that a device has, or one on its way.
+        if (next - vpn < PMD_PAGES && zap.splitDevicePmd(mm, counts.mmId(vma), pmds, vpn)) continue;
+        const desc = tables.lock(pmds);
+        this.#changeAbsent(pmds, pmdAt(vpn));
+        tables.unlock(desc);
       } else if (lo !== 0)
         this.#changeTable(tables.below(pmds, pmdAt(vpn)), vpn, next, rights, nx, vma);
       vpn = next;
     }
+    if (told >= 0) notifiers.end(mm, told, end);
   }
 
   #changeTable(table: Ref, from: number, to: number, rights: number, nx: number, vma: Ref): void {
@@ -150,8 +165,17 @@ export class Protection {
       const lo = w.load64(table, pteAt(vpn));
       // What is not present gets its rights when it comes back.
       if ((lo & PTE_THERE) !== 0) this.#change(table, pteAt(vpn), rights, nx, vma, false);
+      else if ((lo | w.hi) !== 0) this.#changeAbsent(table, pteAt(vpn));
     }
     tables.unlock(desc);
+  }
+
+  /** A device's page is no longer writable by the process; that it may be again shows when it is back. */
+  #changeAbsent(table: Ref, off: number): void {
+    const { w, device } = this.base;
+    const lo = w.load64(table, off);
+    const hi = w.hi;
+    if (device !== null && device.owns(lo, hi)) device.protect(table, off, lo, hi);
   }
 
   /** One entry. It stays writable only where writing needs no fault (can_change_pte_writable). */

@@ -30,12 +30,10 @@ import {
 import { PMD_HUGE, PTE_THERE } from "./entry.js";
 import { downWrite, upWrite } from "./locks.js";
 import type { Mappings } from "./mmap.js";
+import { ALL_PAGES, MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP } from "./notifier/events.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 
 const NONE = 0 as Ref;
-
-/** Pages of 64 bits of addresses. */
-const ALL_PAGES = 2 ** 52;
 
 /** PAGE_ALIGN in 64 bits: what is within a page of the end wraps to nothing. */
 const pagesOf = (bytes: number): number => Math.max(0, Math.ceil(bytes / 4096)) % ALL_PAGES;
@@ -273,8 +271,18 @@ export class Remap {
     return to;
   }
 
-  /** move_page_tables; false without memory for tables. */
+  /** move_page_tables, of which the old place is told; false without memory for tables. */
   #moveTables(mm: Ref, vma: Ref, from: number, to: number, pages: number): boolean {
+    const { notifiers, vmas } = this.base;
+    if (notifiers.any === 0 || pages === 0) return this.#moveRange(mm, vma, from, to, pages);
+    const hugetlb = (vmas.flags(vma) & VM_HUGETLB) !== 0;
+    notifiers.start(mm, from, from + pages, hugetlb ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_UNMAP);
+    const done = this.#moveRange(mm, vma, from, to, pages);
+    notifiers.end(mm, from, from + pages);
+    return done;
+  }
+
+  #moveRange(mm: Ref, vma: Ref, from: number, to: number, pages: number): boolean {
     const { w, tables, zap, counts } = this.base;
     const mmId = counts.mmId(vma);
     this.base.core.watch?.forgotten(mmId, from, from + pages);
@@ -297,6 +305,7 @@ export class Remap {
         continue;
       }
       if ((lo & PMD_HUGE) !== 0) zap.splitPmd(mm, mmId, pmds, vpn);
+      else if (huge && zap.splitDevicePmd(mm, mmId, pmds, vpn)) continue;
       const whole = step === PMD_PAGES && at % PMD_PAGES === 0 && pages - i >= PMD_PAGES;
       if (whole && this.#moveTable(mm, pmds, vpn, at)) {
         i += PMD_PAGES;

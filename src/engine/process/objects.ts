@@ -23,6 +23,9 @@ function kmalloc(size: number): CacheSpec {
   };
 }
 
+/** Fields of a large folio, and a bit for each page of a PMD that is exclusive. */
+const DEVICE_FOLIO_LARGE_BYTES = STRUCTS.FOLIO_LARGE.size + 512 / 8;
+
 /** In this order behind the caches of a design's descriptors. */
 export const OBJECTS: readonly CacheSpec[] = [
   spec("mm_struct", "MM"),
@@ -44,6 +47,20 @@ export const OBJECTS: readonly CacheSpec[] = [
   kmalloc(1024),
   kmalloc(2048),
   { ...spec("pfn index node", "XA_NODE"), source: "a node as struct xa_node, for frames" },
+  spec("mmu_notifier_subscriptions", "MMU_SUBSCRIPTIONS"),
+  spec("mmu_interval_notifier", "MMU_INTERVAL"),
+  spec("dev_pagemap", "DEV_PAGEMAP"),
+  {
+    name: "maple_node",
+    size: 256,
+    fidelity: "verbatim",
+    source: "struct maple_node, BTF of Linux 6.12",
+  },
+  { ...spec("device folio", "FOLIO"), source: "struct folio, for device memory without pages" },
+  {
+    ...spec("device folio (large)", "FOLIO_LARGE", DEVICE_FOLIO_LARGE_BYTES),
+    source: "struct folio, and a bit for each of 512 pages",
+  },
 ];
 
 export const O_MM = 0;
@@ -61,3 +78,9 @@ export const O_KSM_NODE = 11;
 /** kmalloc-64; the next powers of two up to 2048 follow. */
 export const O_KMALLOC = 12;
 export const O_INDEX_NODE = 18;
+export const O_MMU_SUBSCRIPTIONS = 19;
+export const O_MMU_INTERVAL = 20;
+export const O_DEV_PAGEMAP = 21;
+export const O_MAPLE_NODE = 22;
+export const O_DEVICE_FOLIO = 23;
+export const O_DEVICE_FOLIO_LARGE = 24;

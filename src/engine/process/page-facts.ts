@@ -28,7 +28,7 @@ import {
 import type { Ref } from "../../units.js";
 import { wholeNumber } from "./arguments.js";
 import type { Base } from "./base.js";
-import { PIN_BIAS } from "./folios.js";
+import { PIN_BIAS } from "./folio-fields.js";
 
 /** What is known of a page frame: see `Kernel.page`. */
 export interface PageFacts {

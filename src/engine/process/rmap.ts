@@ -89,17 +89,43 @@ export class Rmap {
    * page number. Whether it is, the entry there says. Stops when told to.
    */
   walk(folio: Ref, index: number, visit: (vma: Ref, mm: Ref, vpn: number) => boolean): void {
-    const { w, core } = this;
-    const mapping = this.folios.mapping(folio);
+    this.walkRange(folio, index, 1, visit);
+  }
+
+  /**
+   * rmap_walk: every VMA where some of `pages` pages, from `first` on, may be mapped,
+   * once: from page number `vpn` on, which is page `i` of them, `n` of them.
+   */
+  walkRange(
+    folio: Ref,
+    first: number,
+    pages: number,
+    visit: (vma: Ref, mm: Ref, vpn: number, i: number, n: number) => boolean,
+  ): void {
     // A KSM page's mappings are not followed (simplified): it is never moved or reclaimed.
-    if (mapping === NONE || this.folios.isKsm(folio)) return;
+    if (this.folios.isKsm(folio)) return;
+    this.walkMapping(this.folios.mapping(folio), this.folios.isAnon(folio), first, pages, visit);
+  }
+
+  /** The same where the mapping is known: a device's folio has it elsewhere. */
+  walkMapping(
+    mapping: Ref,
+    anon: boolean,
+    first: number,
+    pages: number,
+    visit: (vma: Ref, mm: Ref, vpn: number, i: number, n: number) => boolean,
+  ): void {
+    const { w, core } = this;
+    if (mapping === NONE) return;
     const at = (vma: Ref): boolean => {
       const start = this.vmas.start(vma);
-      const vpn = start + ((index - w.load32(vma, VMA_VM_PGOFF)) | 0);
-      if (vpn < start || vpn >= this.vmas.end(vma)) return true;
-      return visit(vma, core.pointer(vma, VMA_VM_MM), vpn);
+      const from = start + ((first - w.load32(vma, VMA_VM_PGOFF)) | 0);
+      const before = Math.max(0, start - from);
+      if (before >= pages) return true;
+      const n = Math.min(pages, this.vmas.end(vma) - from) - before;
+      return n <= 0 || visit(vma, core.pointer(vma, VMA_VM_MM), from + before, before, n);
     };
-    if (this.folios.isAnon(folio)) {
+    if (anon) {
       downRead(w, mapping, ANON_VMA_RWSEM);
       this.anonVmas.forEachVma(mapping, at);
       upRead(w, mapping, ANON_VMA_RWSEM);

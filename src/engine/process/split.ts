@@ -88,6 +88,26 @@ export class Splits {
     return 0;
   }
 
+  /**
+   * folio_split_unmapped: to single pages, of an anonymous folio that nothing maps,
+   * on no list, whose lock and only reference the caller has: of every part
+   * afterwards. 0, EAGAIN or ENOMEM.
+   */
+  unmapped(folio: Ref): number {
+    const { core, folios } = this.base;
+    const pfn = core.pfnOf(folio);
+    const order = core.design.orderOf(pfn);
+    const descriptors = this.#descriptors(T_ANON, 0, 1 << order, ALLOC_LOW);
+    if (descriptors === null) return ENOMEM;
+    if (!folios.freeze(folio, 1)) {
+      this.#giveBack(T_ANON, 0, descriptors);
+      return EAGAIN;
+    }
+    this.#cut(folio, pfn, order, 0, true, descriptors, true);
+    this.done++;
+    return 0;
+  }
+
   /** Descriptors for the parts, all or none. */
   #descriptors(
     type: typeof T_ANON,
@@ -115,7 +135,10 @@ export class Splits {
     for (const d of descriptors) machine.caches.free(cache, d as Ref);
   }
 
-  /** __split_unmapped_folio and what follows: nobody sees the folio now. */
+  /**
+   * __split_unmapped_folio and what follows: nobody sees the folio now. With `keeps`
+   * every part stays the caller's, locked and off all lists.
+   */
   #cut(
     folio: Ref,
     pfn: number,
@@ -123,6 +146,7 @@ export class Splits {
     newOrder: number,
     anon: boolean,
     descriptors: Int32Array,
+    keeps = false,
   ): void {
     const { core, folios, cache, swap, deferred } = this.base;
     const { design, machine, layout } = core;
@@ -157,8 +181,9 @@ export class Splits {
       if (memcg !== NONE) this.base.memcgs.chargeDescriptor(memcg, pfn + at, newOrder, 1);
       // The caller's reference, and the cache's.
       folios.unfreeze(part, 1 + (inCache ? pages : 0));
-      if (listed || at > 0) folios.lruAdd(part, newOrder);
+      if (!keeps && (listed || at > 0)) folios.lruAdd(part, newOrder);
     }
+    if (keeps) return;
     for (let at = 0; at < (anon ? 1 << order : 0); at += pages)
       this.unmap.restore(
         design.descriptorOf(pfn + at),

@@ -47,7 +47,8 @@ export class SwapFaults {
     hi: number,
     write: boolean,
   ): number {
-    const { folios } = this.base;
+    const { folios, device } = this.base;
+    if (device !== null && device.owns(lo, hi)) return device.fault(vma, mm, table, vpn, lo, hi);
     if (isMigration(lo, hi)) {
       const moving = folios.ofPage(swapOffset(lo, hi));
       if (moving !== NONE) folios.waitClear(moving, PG_LOCKED);

@@ -11,9 +11,14 @@
  * Simplified: blocks are as large as pages, no journal.
  */
 import { PAGE_SIZE, type Ref } from "../../units.js";
-import { ADDRESS_SPACE_I_MMAP, VMA_SHARED_NEXT } from "../layout/generated/offsets.js";
+import {
+  ADDRESS_SPACE_I_MMAP,
+  ADDRESS_SPACE_I_MMAP_RWSEM,
+  VMA_SHARED_NEXT,
+} from "../layout/generated/offsets.js";
 import { PG_DIRTY, PG_REFERENCED } from "../design/word/axis-flags.js";
 import { KIND_DISK, type Files } from "./files.js";
+import { downRead, upRead } from "./locks.js";
 
 const NONE = 0 as Ref;
 /** Behind every page that a file can have here. */
@@ -96,7 +101,8 @@ export class Truncation {
 
   /** unmap_mapping_pages: from every VMA that maps the file; private copies too unless they are kept. */
   unmap(mapping: Ref, first: number, end: number, keepAnon: boolean): void {
-    const { core, vmas, zap, counts } = this.files.base;
+    const { core, w, vmas, zap, counts } = this.files.base;
+    downRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
     for (
       let vma = core.pointer(mapping, ADDRESS_SPACE_I_MMAP);
       vma !== NONE;
@@ -106,8 +112,9 @@ export class Truncation {
       const pgoff = vmas.pgoff(vma);
       const from = Math.max(start, start + first - pgoff);
       const to = Math.min(vmas.tree.end(vma), start + end - pgoff);
-      if (from < to) zap.range(vma, vmas.mm(vma), counts.mmId(vma), from, to, keepAnon);
+      if (from < to) zap.single(vma, vmas.mm(vma), counts.mmId(vma), from, to, keepAnon);
     }
+    upRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
   }
 
   /** A part of one cached page of memory's own files: shmem_undo_range marks it dirty, whatever it held. */

@@ -31,6 +31,7 @@ import {
   swapOffset,
   swapType,
 } from "./entry.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 
@@ -41,7 +42,6 @@ export type Replacement = "migration" | "swap" | "nothing";
 
 export class Unmap {
   readonly base: Base;
-  #ok = true;
   #zeroUnused = false;
 
   constructor(base: Base) {
@@ -58,14 +58,37 @@ export class Unmap {
     const pfn = core.pfnOf(folio);
     const order = core.design.orderOf(pfn);
     const first = folios.index(folio);
-    this.#ok = true;
-    for (let i = 0; i < 1 << order && counts.total(folio, order) > 0; i++) {
-      rmap.walk(folio, first + i, (vma, mm, vpn) => {
-        this.#ok = this.#one(folio, pfn, order, i, vma, mm, vpn, by, split) && this.#ok;
-        return true;
+    let ok = true;
+    let left = counts.total(folio, order);
+    if (left > 0)
+      rmap.walkRange(folio, first, 1 << order, (vma, mm, vpn, i, n) => {
+        ok = this.#vma(folio, pfn, order, i, n, vma, mm, vpn, by, split) && ok;
+        left = counts.total(folio, order);
+        return left > 0;
       });
-    }
-    return this.#ok && counts.total(folio, order) === 0;
+    return ok && left === 0;
+  }
+
+  /** try_to_migrate_one, try_to_unmap_one: `n` pages from page `i` on, in one VMA, of which it is told once. */
+  #vma(
+    folio: Ref,
+    pfn: number,
+    order: number,
+    i: number,
+    n: number,
+    vma: Ref,
+    mm: Ref,
+    vpn: number,
+    by: Replacement,
+    split: boolean,
+  ): boolean {
+    const { notifiers, counts } = this.base;
+    let ok = true;
+    if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + n, MMU_NOTIFY_CLEAR);
+    for (let k = 0; k < n && (k === 0 || counts.total(folio, order) > 0); k++)
+      ok = this.#one(folio, pfn, order, i + k, vma, mm, vpn + k, by, split) && ok;
+    if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + n);
+    return ok;
   }
 
   /** Page `i` of the folio, where one VMA may map it. */
@@ -91,7 +114,7 @@ export class Unmap {
       const hugetlb = (vmas.flags(vma) & VM_HUGETLB) !== 0;
       if (!split && by === "migration") return this.#huge(folio, pfn, vma, mm, pmds, vpn - i);
       if (hugetlb) return false;
-      zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
+      zap.splitTold(mm, counts.mmId(vma), pmds, vpn);
     }
     const table = tables.below(pmds, off);
     if (table === NONE) return true;
@@ -113,8 +136,12 @@ export class Unmap {
   ): boolean {
     const { w, folios, core, counts, swap, vmas, zap } = this.base;
     const off = pteAt(vpn);
-    const lo = w.load64(table, off);
-    const hi = w.hi;
+    let lo = w.load64(table, off);
+    let hi = w.hi;
+    if ((lo & PTE_THERE) === 0 && this.base.device?.takeBack(vma, table, vpn, pfn) === true) {
+      lo = w.load64(table, off);
+      hi = w.hi;
+    }
     if ((lo & PTE_THERE) === 0 || (lo & PTE_SPECIAL) !== 0 || ptePfn(lo, hi) !== pfn) return true;
     const anon = folios.isAnon(folio);
     if (by !== "migration" && (vmas.flags(vma) & VM_LOCKED) !== 0) return false;

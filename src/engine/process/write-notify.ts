@@ -16,6 +16,7 @@ import { PG_WRITEBACK } from "../design/word/axis-flags.js";
 import type { Base } from "./base.js";
 import { VM_SHARED } from "./constants.js";
 import { ptePfn, PTE_DIRTY, PTE_THERE, PTE_WRITE } from "./entry.js";
+import { MMU_NOTIFY_PROTECTION_PAGE } from "./notifier/events.js";
 import { pteAt } from "./page-tables.js";
 
 const NONE = 0 as Ref;
@@ -42,13 +43,21 @@ export function mkClean(base: Base, folio: Ref, order: number): boolean {
   const pfn = base.core.pfnOf(folio);
   const first = base.folios.index(folio);
   let cleaned = false;
-  for (let i = 0; i < 1 << order; i++) {
-    base.rmap.walk(folio, first + i, (vma, mm, vpn) => {
-      if ((base.vmas.flags(vma) & VM_SHARED) !== 0 && protect(base, mm, vpn, pfn + i))
-        cleaned = true;
-      return true;
-    });
-  }
+  base.rmap.walkRange(folio, first, 1 << order, (vma, mm, vpn, i, n) => {
+    if ((base.vmas.flags(vma) & VM_SHARED) !== 0 && mkCleanVma(base, mm, vpn, pfn + i, n))
+      cleaned = true;
+    return true;
+  });
+  return cleaned;
+}
+
+/** page_mkclean_one: the pages that one VMA may map, of which it is told. */
+function mkCleanVma(base: Base, mm: Ref, vpn: number, pfn: number, n: number): boolean {
+  const { notifiers } = base;
+  if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + n, MMU_NOTIFY_PROTECTION_PAGE);
+  let cleaned = false;
+  for (let k = 0; k < n; k++) if (protect(base, mm, vpn + k, pfn + k)) cleaned = true;
+  if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + n);
   return cleaned;
 }
 

@@ -19,6 +19,7 @@ import type { Words } from "../words/words.js";
 import { PMD_ORDER, PMD_PAGES, VM_RAND_READ, VM_SEQ_READ } from "./constants.js";
 import type { Core } from "./core.js";
 import type { DeferredSplits } from "./deferred.js";
+import type { DeviceEntries } from "./device-entries.js";
 import {
   isMigration,
   isSwap,
@@ -36,6 +37,8 @@ import {
 } from "./entry.js";
 import type { Folios } from "./folios.js";
 import type { MapCounts } from "./map-counts.js";
+import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
+import type { Notifiers } from "./notifier/notifiers.js";
 import { pmdAt, pteAt, type PageTables } from "./page-tables.js";
 import type { SpecialPages } from "./special.js";
 import { PG_SWAPCACHE, type Swap } from "./swap.js";
@@ -45,6 +48,8 @@ const NONE = 0 as Ref;
 export class Zap {
   /** Who counts special entries; null: nobody. */
   special: SpecialPages | null = null;
+  /** Who knows the entries of devices; null: nobody. */
+  device: DeviceEntries | null = null;
   readonly core: Core;
   readonly w: Words;
   readonly folios: Folios;
@@ -52,6 +57,7 @@ export class Zap {
   readonly tables: PageTables;
   readonly deferred: DeferredSplits;
   readonly swap: Swap;
+  readonly notifiers: Notifiers;
   /** Whether the VMA being unmapped says anything about what is used (vma_has_recency). */
   #recency = true;
 
@@ -62,6 +68,7 @@ export class Zap {
     tables: PageTables,
     deferred: DeferredSplits,
     swap: Swap,
+    notifiers: Notifiers,
   ) {
     this.core = core;
     this.w = core.w;
@@ -70,12 +77,23 @@ export class Zap {
     this.tables = tables;
     this.deferred = deferred;
     this.swap = swap;
+    this.notifiers = notifiers;
   }
 
   /** Which of the process's counters a folio's pages are in. */
   rssOf(folio: Ref): number {
     if (this.folios.isAnon(folio)) return MM_RSS_ANON;
     return this.folios.test(folio, PG_SWAPBACKED) ? MM_RSS_SHMEM : MM_RSS_FILE;
+  }
+
+  /** zap_page_range_single: `range` for one VMA alone, of which who listens is told. */
+  single(vma: Ref, mm: Ref, mmId: number, start: number, end: number, keepAnon = false): number {
+    const { notifiers } = this;
+    if (notifiers.any === 0) return this.range(vma, mm, mmId, start, end, keepAnon);
+    notifiers.start(mm, start, end, MMU_NOTIFY_CLEAR);
+    const error = this.range(vma, mm, mmId, start, end, keepAnon);
+    notifiers.end(mm, start, end);
+    return error;
   }
 
   /**
@@ -104,7 +122,10 @@ export class Zap {
           if (error !== 0) return error;
           continue;
         }
-      } else if ((lo & PTE_THERE) === 0 && (lo | hi) !== 0) this.#migratingPmd(mm, pmds, vpn);
+      } else if ((lo & PTE_THERE) === 0 && (lo | hi) !== 0) {
+        if (next - vpn < PMD_PAGES && this.splitDevicePmd(mm, mmId, pmds, vpn)) continue;
+        this.#migratingPmd(mm, mmId, pmds, vpn);
+      }
       else if ((lo | hi) !== 0)
         this.#ptes(mm, mmId, tables.below(pmds, pmdAt(vpn)), vpn, next, keepAnon);
       vpn = next;
@@ -122,7 +143,7 @@ export class Zap {
       const hi = w.hi;
       if ((lo | hi) === 0) continue;
       if ((lo & PTE_THERE) === 0) {
-        this.#absent(mm, table, off, lo, hi, keepAnon);
+        this.#absent(mm, mmId, table, off, lo, hi, keepAnon);
         continue;
       }
       if ((lo & PTE_SPECIAL) !== 0) {
@@ -171,8 +192,21 @@ export class Zap {
   }
 
   /** An entry that is not present: a swap slot or a page on its way elsewhere. */
-  #absent(mm: Ref, table: Ref, off: number, lo: number, hi: number, keepAnon: boolean): void {
+  #absent(
+    mm: Ref,
+    mmId: number,
+    table: Ref,
+    off: number,
+    lo: number,
+    hi: number,
+    keepAnon: boolean,
+  ): void {
     const { w } = this;
+    if (this.device !== null && this.device.owns(lo, hi)) {
+      // All of them are the process's own.
+      if (!keepAnon) this.device.zap(mm, mmId, table, off, lo, hi);
+      return;
+    }
     if (isSwap(lo, hi)) {
       if (keepAnon) return;
       w.add32(mm, MM_RSS_SWAP, -1);
@@ -218,13 +252,38 @@ export class Zap {
     folios.unlock(folio);
   }
 
-  /** A huge page on its way elsewhere. */
-  #migratingPmd(mm: Ref, pmds: Ref, vpn: number): void {
+  /** __split_huge_pmd of a device's entry: false where there is none, or one that is on its way. */
+  splitDevicePmd(mm: Ref, mmId: number, pmds: Ref, vpn: number): boolean {
+    const { w, tables, device } = this;
+    if (device === null) return false;
+    const desc = tables.lock(pmds);
+    const off = pmdAt(vpn);
+    const lo = w.load64(pmds, off);
+    const hi = w.hi;
+    const splits = (lo & PTE_THERE) === 0 && (lo | hi) !== 0 && device.isSplittable(lo, hi);
+    if (splits) {
+      const table = tables.withdraw(desc);
+      device.split(mm, mmId, table, lo, hi);
+      tables.setTable(pmds, off, table);
+    }
+    tables.unlock(desc);
+    return splits;
+  }
+
+  /** A huge page on its way elsewhere, or with a device. */
+  #migratingPmd(mm: Ref, mmId: number, pmds: Ref, vpn: number): void {
     const { w, tables } = this;
     const desc = tables.lock(pmds);
     const lo = w.load64(pmds, pmdAt(vpn));
-    const folio = this.folios.ofPage(swapOffset(lo, w.hi));
+    const hi = w.hi;
     w.store64(pmds, pmdAt(vpn), 0, 0);
+    if (this.device !== null && this.device.owns(lo, hi)) {
+      const kept = tables.withdraw(desc);
+      tables.unlock(desc);
+      this.device.zapHuge(mm, mmId, lo, hi);
+      return tables.free(mm, kept);
+    }
+    const folio = this.folios.ofPage(swapOffset(lo, hi));
     if (folio !== NONE) w.add32(mm, this.rssOf(folio), -PMD_PAGES);
     const table = tables.withdraw(desc);
     tables.unlock(desc);
@@ -237,6 +296,17 @@ export class Zap {
    * the table for it was deposited.
    */
   splitPmd(mm: Ref, mmId: number, pmds: Ref, vpn: number): number {
+    const { notifiers } = this;
+    if (notifiers.any === 0) return this.splitTold(mm, mmId, pmds, vpn);
+    const first = vpn & -PMD_PAGES;
+    notifiers.start(mm, first, first + PMD_PAGES, MMU_NOTIFY_CLEAR);
+    const error = this.splitTold(mm, mmId, pmds, vpn);
+    notifiers.end(mm, first, first + PMD_PAGES);
+    return error;
+  }
+
+  /** split_huge_pmd_locked: the same by who has told of it already. */
+  splitTold(mm: Ref, mmId: number, pmds: Ref, vpn: number): number {
     const { w, tables, folios, core } = this;
     const desc = tables.lock(pmds);
     const off = pmdAt(vpn);

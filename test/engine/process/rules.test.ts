@@ -38,6 +38,7 @@ import {
   swapLow,
 } from "../../../src/engine/process/entry.js";
 import type { Kernel } from "../../../src/engine/process/kernel.js";
+import { MMU_NOTIFY_CLEAR } from "../../../src/engine/process/notifier/events.js";
 import type { OpenFile } from "../../../src/engine/process/open-file.js";
 import { pteAt } from "../../../src/engine/process/page-tables.js";
 import type { Process } from "../../../src/engine/process/process.js";
@@ -312,6 +313,15 @@ const BREAKS: Record<string, Break> = {
       setEntry(s, s.own, () => swapLow(pfn, false), swapHigh(SWP_MIGRATION_READ, pfn));
     },
     page: at((s) => s.mapped),
+    holder: inProcess,
+  },
+  "notifiers are at rest": {
+    // A change is told of, and never ends.
+    break: ({ kernel, process, own }) => {
+      const { notifiers } = kernel.base;
+      notifiers.insert(process.mm, own / PAGE, 1, { invalidate: () => true });
+      notifiers.start(process.mm, own / PAGE, own / PAGE + 1, MMU_NOTIFY_CLEAR);
+    },
     holder: inProcess,
   },
   // Seen only when they happen.

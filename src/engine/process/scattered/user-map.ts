@@ -109,7 +109,7 @@ export class UserMaps implements SpecialPages {
     for (let vpn = start; vpn < end; vpn++) {
       const result = this.#insert(mm, vma, vpn, this.objects.frame(pages, n, first + vpn - start));
       if (result === 0) continue;
-      zap.range(vma, mm, counts.mmId(vma), start, vpn);
+      zap.single(vma, mm, counts.mmId(vma), start, vpn);
       this.#detach(vma);
       return result;
     }

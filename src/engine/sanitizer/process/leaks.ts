@@ -7,6 +7,7 @@
  * keeps for ever (the zero pages, empty slabs of a cache) has a name here.
  */
 import { OBJECTS } from "../../process/objects.js";
+import { notifiersOf } from "./notifiers.js";
 import type { KernelReport, KernelRule } from "./rule.js";
 import { explained } from "./tally.js";
 import { fileName } from "./file-view.js";
@@ -14,7 +15,7 @@ import { framesOfArrays, holderOf, kernelTables, type ProcessView } from "./view
 
 export const FOLIOS_ARE_HELD: KernelRule = {
   name: "folios are held by somebody",
-  says: "every folio is mapped, cached, swapped or held by somebody outside; processes are known",
+  says: "every folio is mapped, cached, swapped or held by somebody outside; processes are known, or a notifier keeps what is left of them",
   watch(view, report) {
     for (const folio of view.folios.values())
       if (explained(view.kernel, folio) === 0 && folio.migrating === 0)
@@ -24,7 +25,8 @@ export const FOLIOS_ARE_HELD: KernelRule = {
           "nobody",
         );
     for (const mm of view.mms)
-      if (mm.pid < 0) report(-1, `address space ${mm.id} is no process's`, "nobody");
+      if (mm.pid < 0 && notifiersOf(view, mm.mm).length === 0)
+        report(-1, `address space ${mm.id} is no process's`, "nobody");
   },
 };
 

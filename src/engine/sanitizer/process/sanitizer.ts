@@ -34,6 +34,7 @@ import {
 } from "./kinds.js";
 import { FOLIOS_ARE_HELD, NOTHING_IS_LEFT, NOTHING_MOVES_BETWEEN_OPERATIONS } from "./leaks.js";
 import { DEFERRED_QUEUE_IS_WHOLE, LRU_LISTS_ARE_WHOLE } from "./lists.js";
+import { NOTIFIERS_ARE_AT_REST } from "./notifiers.js";
 import {
   CGROUPS_COUNT_THEIR_FOLIOS,
   freeHugePages,
@@ -82,6 +83,7 @@ export const KERNEL_RULES: readonly KernelRule[] = [
   CGROUPS_COUNT_THEIR_FOLIOS,
   FOLIOS_ARE_HELD,
   NOTHING_MOVES_BETWEEN_OPERATIONS,
+  NOTIFIERS_ARE_AT_REST,
 ];
 
 /** Name of the rule that compares contents from check to check. */
@@ -155,6 +157,11 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
     for (let i = 0; i < PMD_PAGES; i++)
       yield { ...misc, pfn: pfn + i, order: 0, subtype: MISC_UNKNOWN };
   for (const pfn of framesOfArrays(kernel))
+    yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
+  // What describes device memory lies in pages of the machine.
+  const records: number[] = [];
+  kernel.machine.deviceArea?.forEachFrame((pfn) => records.push(pfn));
+  for (const pfn of records)
     yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
   yield* view.holdings.blocks ?? [];
 }

@@ -5,7 +5,7 @@
  */
 import type { Ref } from "../../../units.js";
 import { MISC_VMALLOC, T_MISC } from "../../design/word/axis-types.js";
-import { PIN_BIAS } from "../../process/folios.js";
+import { PIN_BIAS } from "../../process/folio-fields.js";
 import { isMigration, isSwap, PTE_SPECIAL, swapOffset } from "../../process/entry.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { EntryView } from "./entries.js";

@@ -1,0 +1,322 @@
+/**
+ * Device memory of a kernel: the front door of the device layer.
+ *
+ * `Devices.attach` puts the design's choices together on a kernel that was booted
+ * with room for devices: the record, the naming, page maps, service, migration,
+ * exclusive access. Drivers are written on it (docs/writing-a-driver.md); at this
+ * edge a negative errno becomes an MmError where the kernel's function has no other
+ * way to say no.
+ */
+import type { DeviceNaming } from "../design/device-name/axis.js";
+import { OffsetName } from "../design/device-name/offset.js";
+import { PhysicalName } from "../design/device-name/physical.js";
+import { TupleName } from "../design/device-name/tuple.js";
+import type { DeviceRecord, DeviceRecordContext } from "../design/device-record/axis.js";
+import { DevicePrivateRecord } from "../design/device-record/device-private.js";
+import { FolioRecord } from "../design/device-record/folio.js";
+import { PageRecord } from "../design/device-record/page.js";
+import { T_ANON } from "../design/word/axis-types.js";
+import type { Design } from "../design/presets.js";
+import { ERRNO, MmError } from "../errors.js";
+import { DEVICE_SPACE_SIZE } from "../layout/generated/offsets.js";
+import type { Ref } from "../../units.js";
+import type { Base } from "../process/base.js";
+import { S_DEVICE_NAME } from "../process/core.js";
+import type { Kernel } from "../process/kernel.js";
+import { MapCounts } from "../process/map-counts.js";
+import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE, O_MAPLE_NODE } from "../process/objects.js";
+import { Collect } from "./collect.js";
+import { DeviceFolios } from "./device-folios.js";
+import { Entries } from "./entries.js";
+import { Evict } from "./evict.js";
+import { Exclusive } from "./exclusive.js";
+import { HoleFill } from "./hole-fill.js";
+import { MigratePfns } from "./migrate-pfn.js";
+import { MigrateVma } from "./migrate-vma.js";
+import { Moves } from "./moves.js";
+import { Mutants } from "./mutants.js";
+import { Numbers } from "./numbers.js";
+import { DevPagemap, type PagemapConfig } from "./pagemap.js";
+import { Pagemaps } from "./pagemaps.js";
+import { PhysicalSpace } from "./physical-space.js";
+import { PrivateSplits } from "./private-split.js";
+import type { Side } from "./side.js";
+import { ZoneDevice } from "./zone-device.js";
+
+const NONE = 0 as Ref;
+
+/** Device memory of one kernel. */
+export class Devices {
+  readonly kernel: Kernel;
+  readonly base: Base;
+  readonly choice: Design;
+  readonly record: DeviceRecord;
+  readonly naming: DeviceNaming;
+  readonly mutants = new Mutants();
+  readonly physical: PhysicalSpace;
+  readonly zoneDevice: ZoneDevice;
+  readonly pagemaps: Pagemaps;
+  readonly numbers: Numbers;
+  readonly system: Side;
+  readonly privates: Side;
+  readonly moves: Moves;
+  readonly pfns: MigratePfns;
+  readonly migrate: MigrateVma;
+  readonly evict: Evict;
+  readonly exclusive: Exclusive;
+  readonly entries: Entries;
+  /** First device-private page: every frame's number is below it. */
+  readonly firstPrivate: number;
+  readonly #owners = new Map<object, number>();
+
+  /** Device memory on a kernel. Throws MmError (ENXIO) for one that was booted without room for devices. */
+  static attach(kernel: Kernel): Devices {
+    return new Devices(kernel);
+  }
+
+  private constructor(kernel: Kernel) {
+    const { base, machine } = kernel;
+    const room = machine.config.device;
+    if (room === undefined || machine.deviceArea === null)
+      throw new MmError(
+        ERRNO.ENXIO,
+        "attach devices",
+        "the machine was booted without room for them",
+      );
+    this.kernel = kernel;
+    this.base = base;
+    this.choice = machine.choice;
+    this.firstPrivate = room.first + room.span;
+    this.physical = new PhysicalSpace(room, kernel.deviceRequest);
+    const context = this.#recordContext();
+    const frames = new PageRecord(context);
+    this.record = recordOf(this.choice, context, frames);
+    this.naming = this.#namingOf(room.private);
+    const folios = new DeviceFolios(base.core, this.record);
+    const counts = new MapCounts(
+      base.core,
+      this.record.layout,
+      this.record.countsPages ? this.record : null,
+    );
+    this.privates = {
+      isPrivate: true,
+      folios,
+      counts,
+      pages: this.record,
+      folioOf: (page) => this.record.folioOf(page),
+    };
+    this.system = {
+      isPrivate: false,
+      folios: base.folios,
+      counts: base.counts,
+      pages: base.core.design,
+      folioOf: (page) => base.folios.ofPage(page),
+    };
+    this.zoneDevice = new ZoneDevice(
+      base,
+      this.choice,
+      machine.deviceArea,
+      { record: frames, folios: base.folios },
+      { record: this.record, folios },
+      this.firstPrivate,
+    );
+    folios.onFree = (folio, page) => this.zoneDevice.free(folio, page);
+    base.folios.toDevice = (folio, page) => this.zoneDevice.free(folio, page);
+    machine.deviceArea.onPressure = () => machine.onPressure();
+    this.pagemaps = new Pagemaps(
+      this.zoneDevice,
+      this.naming,
+      {
+        start: room.first,
+        end: room.first + room.span,
+        firstPrivate: this.firstPrivate,
+        privatePages: room.private,
+      },
+      this.mutants,
+    );
+    this.numbers = new Numbers(this.naming, this.record, base.w, this.firstPrivate);
+    this.moves = new Moves(base, this.numbers, this.system, this.privates, this.mutants);
+    this.pfns = new MigratePfns(this.numbers, this.mutants, room.first);
+    const privateSplits = new PrivateSplits(base, this.moves, this.pagemaps, this.zoneDevice);
+    const collect = new Collect(
+      base,
+      this.pfns,
+      this.moves,
+      this.pagemaps,
+      kernel.splits,
+      privateSplits,
+    );
+    const holes = new HoleFill(base, this.moves, this.pfns, this.pagemaps);
+    this.migrate = new MigrateVma(collect, kernel.unmap, kernel.splits, privateSplits, holes);
+    this.migrate.ownerId = holes.ownerId = (owner) => this.ownerId(owner);
+    this.evict = new Evict(this.migrate, this.zoneDevice);
+    this.exclusive = new Exclusive(base, kernel.gup, this.numbers);
+    this.entries = new Entries(
+      base,
+      this.numbers,
+      this.privates,
+      this.pagemaps,
+      this.zoneDevice,
+      this.exclusive,
+    );
+    this.entries.expelCoherent = (pfn) => this.evict.coherent(pfn);
+    base.device = this.entries;
+    base.zap.device = this.entries;
+  }
+
+  #recordContext(): DeviceRecordContext {
+    const { base } = this;
+    const { core } = base;
+    const { machine } = core;
+    return {
+      w: base.w,
+      pages: core.design,
+      zoneBits: machine.zones.bits,
+      records: machine.deviceRecords,
+      firstPrivate: this.firstPrivate,
+      pageOfFolio: (folio) => core.pfnOf(folio),
+      alloc: (cache) => {
+        let found = machine.caches.alloc(cache);
+        while (found === NONE && machine.onPressure()) found = machine.caches.alloc(cache);
+        return found;
+      },
+      free: (cache, descriptor) => machine.caches.free(cache, descriptor),
+      allocFolio: (large) => core.newObject(large ? O_DEVICE_FOLIO_LARGE : O_DEVICE_FOLIO),
+      freeFolio: (folio, large) =>
+        core.freeObject(large ? O_DEVICE_FOLIO_LARGE : O_DEVICE_FOLIO, folio),
+    };
+  }
+
+  #namingOf(pages: number): DeviceNaming {
+    const { base, physical } = this;
+    const { core } = base;
+    const { machine } = core;
+    const { deviceArea: area, deviceSpaces: spaces } = machine;
+    const context = {
+      w: base.w,
+      firstPrivate: this.firstPrivate,
+      pages,
+      state: (core.state + S_DEVICE_NAME / 16) as Ref,
+      spaces,
+      physicalBits: physical.bits,
+      newNode: () => core.newObject(O_MAPLE_NODE),
+      freeNode: (node: Ref) => core.freeObject(O_MAPLE_NODE, node),
+      takeSpace: (space: number) =>
+        area?.take(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE) ?? false,
+      giveSpace: (space: number) =>
+        area?.give(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE),
+      findPhysical: (n: number) => physical.find(n),
+      givePhysical: (first: number, n: number) => physical.give(first, n),
+    };
+    switch (this.choice.deviceName) {
+      case "physical":
+        return new PhysicalName(context);
+      case "offset":
+        return new OffsetName(context);
+      case "tuple":
+        return new TupleName(context);
+      default:
+        return this.choice.deviceName satisfies never;
+    }
+  }
+
+  /** Number of an owner: owners are compared, 0 is none. */
+  ownerId(owner: object | null): number {
+    if (owner === null) return 0;
+    let id = this.#owners.get(owner);
+    if (id === undefined) this.#owners.set(owner, (id = this.#owners.size + 1));
+    return id;
+  }
+
+  /** What describes and counts a page. */
+  sideOf(page: number): Side {
+    return this.moves.sideOf(page);
+  }
+
+  /** Makes a page map. Throws MmError with the kernel's errno. */
+  mapPages(config: PagemapConfig): DevPagemap {
+    const map = this.pagemaps.create(config);
+    if (typeof map === "number")
+      throw new MmError(-map, `map device memory ${config.name}`, WHY[-map] ?? "refused");
+    return map;
+  }
+
+  /**
+   * Takes 2^order pages at an offset of a map into service, the way the design
+   * does: locked, with one reference. First page, or a negative errno.
+   */
+  activate(map: DevPagemap, offset: number, order: number): number {
+    const { zoneDevice } = this;
+    if (this.choice.activation === "init") {
+      const page = map.pageAt(offset);
+      return page < 0 || map.pageAt(offset + (1 << order) - 1) < 0
+        ? -22
+        : zoneDevice.init(map, page, order);
+    }
+    if (map.orders !== null && map.orders[offset] !== order)
+      zoneDevice.setOrder(map, offset, order);
+    const page = zoneDevice.request(map, offset, order);
+    if (page < 0) return page;
+    const side = this.sideOf(page);
+    side.folios.tryLock(side.folioOf(page));
+    return page;
+  }
+
+  /** What a page of any side holds is in another one too. */
+  copy(from: number, to: number, pages = 1): void {
+    for (let i = 0; i < pages; i++) this.base.core.content.copy(from + i, to + i);
+  }
+
+  /** A locked page of RAM for a migration, 2^order of them; −12 where there is none. */
+  allocSystem(order: number, memcg: Ref = NONE): number {
+    const { folios, core } = this.base;
+    const pfn = folios.alloc(order, T_ANON, memcg);
+    if (pfn < 0) return pfn;
+    const folio = core.design.descriptorOf(pfn);
+    folios.setMapping(folio, NONE, 0);
+    folios.tryLock(folio);
+    return pfn;
+  }
+
+  /** folio_unlock, folio_put of a page of either side that a driver does not need after all. */
+  release(page: number): void {
+    const side = this.sideOf(page);
+    const folio = side.folioOf(page);
+    side.folios.unlock(folio);
+    side.folios.put(folio);
+  }
+
+  /** zone_device_data: a driver's number with the folio that a page belongs to. */
+  data(page: number): number {
+    const { record } = this.zoneDevice.of(page);
+    return this.base.w.load32(record.home(record.folioOf(page)), record.dataAt);
+  }
+
+  setData(page: number, data: number): void {
+    const { record } = this.zoneDevice.of(page);
+    this.base.w.store32(record.home(record.folioOf(page)), record.dataAt, data);
+  }
+}
+
+function recordOf(choice: Design, context: DeviceRecordContext, frames: PageRecord): DeviceRecord {
+  switch (choice.deviceRecord) {
+    case "page":
+      return frames;
+    case "folio":
+      return new FolioRecord(context);
+    case "device-private":
+      return new DevicePrivateRecord(context);
+    default:
+      return choice.deviceRecord satisfies never;
+  }
+}
+
+/** Why a page map is refused, by errno. */
+const WHY: Readonly<Record<number, string>> = {
+  [ERRNO.EINVAL]: "its type, ranges, order, owner or callbacks are not what such a map needs",
+  [ERRNO.ENOMEM]: "no memory to describe it, or another page map is there",
+  [ERRNO.ENXIO]: "its range is RAM",
+  [ERRNO.ERANGE]: "no free stretch of physical address space is large enough",
+  [ERRNO.ENOSPC]: "all device spaces are in use",
+  [ERRNO.EBUSY]: "the device address space is full",
+};

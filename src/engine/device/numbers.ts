@@ -1,0 +1,144 @@
+/**
+ * Numbers of device pages in entries: from an entry to the page it names and from
+ * a page to its entry, whatever the naming.
+ *
+ * A number never travels without its kind. Where private pages have numbers of
+ * their own the entry's type says so; where they have pfns, only the number itself
+ * can be asked. The one place in which both are told apart.
+ *
+ * Facts: device-facts §2.3 (swap types), §2.4.
+ */
+import type { DeviceNaming } from "../design/device-name/axis.js";
+import type { DeviceRecord } from "../design/device-record/axis.js";
+import type { Ref } from "../../units.js";
+import type { Words } from "../words/words.js";
+import {
+  deviceHigh,
+  deviceNumberHigh,
+  PTE_THERE,
+  SWP_DEVICE_EXCLUSIVE,
+  SWP_DEVICE_MIGRATION_READ,
+  SWP_DEVICE_MIGRATION_WRITE,
+  SWP_DEVICE_READ,
+  SWP_DEVICE_WRITE,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_WRITE,
+  swapHigh,
+  swapLow,
+  swapOffset,
+  swapType,
+} from "../process/entry.js";
+
+/** How a migration entry was mapped before. */
+export const MOVES_READ = 0;
+export const MOVES_READ_EXCLUSIVE = 1;
+export const MOVES_WRITE = 2;
+
+export class Numbers {
+  readonly naming: DeviceNaming;
+  readonly record: DeviceRecord;
+  readonly w: Words;
+  readonly firstPrivate: number;
+  readonly #ownKind: boolean;
+  /** High half of the entry that was made last. */
+  hi = 0;
+
+  constructor(naming: DeviceNaming, record: DeviceRecord, w: Words, firstPrivate: number) {
+    this.naming = naming;
+    this.record = record;
+    this.w = w;
+    this.firstPrivate = firstPrivate;
+    this.#ownKind = naming.ownKind;
+  }
+
+  /** struct dev_pagemap of a page in service. */
+  #map(page: number): Ref {
+    return this.w.load32(this.record.home(this.record.folioOf(page)), this.record.pgmapAt) as Ref;
+  }
+
+  /** Low half of a private page's number; the high one in `numberHi`. */
+  low(page: number): number {
+    return this.naming.numberLow(page, this.#map(page));
+  }
+
+  high(page: number): number {
+    return this.naming.numberHigh(page, this.#map(page));
+  }
+
+  /** make_readable_device_private_entry, make_writable_…: low half, high half in `hi`. */
+  privateEntry(page: number, write: boolean): number {
+    const map = this.#map(page);
+    const low = this.naming.numberLow(page, map);
+    const type = write ? SWP_DEVICE_WRITE : SWP_DEVICE_READ;
+    this.hi = deviceHigh(type, low, this.naming.numberHigh(page, map));
+    return swapLow(low, false);
+  }
+
+  /** make_…_migration_entry for a page of either side. */
+  migrationEntry(page: number, how: number): number {
+    if (page < this.firstPrivate) {
+      this.hi = swapHigh(SWP_MIGRATION_READ + how, page);
+      return swapLow(page, how !== MOVES_READ);
+    }
+    const map = this.#map(page);
+    const low = this.naming.numberLow(page, map);
+    const first = this.#ownKind ? SWP_DEVICE_MIGRATION_READ : SWP_MIGRATION_READ;
+    this.hi = deviceHigh(first + how, low, this.naming.numberHigh(page, map));
+    return swapLow(low, how !== MOVES_READ);
+  }
+
+  /** make_device_exclusive_entry: of a page of RAM. */
+  exclusiveEntry(pfn: number): number {
+    this.hi = swapHigh(SWP_DEVICE_EXCLUSIVE, pfn);
+    return swapLow(pfn, false);
+  }
+
+  /** Page that an entry's number names among the private ones; −1 for none. */
+  find(lo: number, hi: number): number {
+    return this.naming.find(swapOffset(lo, hi), deviceNumberHigh(hi));
+  }
+
+  /** softleaf_is_migration, of either kind. */
+  isMigration(lo: number, hi: number): boolean {
+    if ((lo & PTE_THERE) !== 0) return false;
+    const type = swapType(hi);
+    return (
+      (type >= SWP_MIGRATION_READ && type <= SWP_MIGRATION_WRITE) ||
+      (type >= SWP_DEVICE_MIGRATION_READ && type <= SWP_DEVICE_MIGRATION_WRITE)
+    );
+  }
+
+  /** How the page of a migration entry was mapped: MOVES_… */
+  movesHow(hi: number): number {
+    const type = swapType(hi);
+    return type >= SWP_MIGRATION_READ
+      ? type - SWP_MIGRATION_READ
+      : type - SWP_DEVICE_MIGRATION_READ;
+  }
+
+  /**
+   * Page that a migration entry leads to: a frame, or a private page; −1 for none.
+   * softleaf_to_page on a migration entry.
+   */
+  moving(lo: number, hi: number): number {
+    const type = swapType(hi);
+    const number = swapOffset(lo, hi);
+    if (type <= SWP_DEVICE_MIGRATION_WRITE) return this.naming.find(number, deviceNumberHigh(hi));
+    if (this.#ownKind || number < this.firstPrivate) return number;
+    return this.naming.find(number, 0);
+  }
+
+  /** Whether an entry that is not present is the device layer's. */
+  owns(lo: number, hi: number): boolean {
+    const type = swapType(hi);
+    if (type === SWP_DEVICE_WRITE || type === SWP_DEVICE_READ) return true;
+    if (type === SWP_DEVICE_EXCLUSIVE) return true;
+    if (type >= SWP_DEVICE_MIGRATION_READ && type <= SWP_DEVICE_MIGRATION_WRITE) return true;
+    if (this.#ownKind || type < SWP_MIGRATION_READ || type > SWP_MIGRATION_WRITE) return false;
+    return swapOffset(lo, hi) >= this.firstPrivate && this.naming.find(swapOffset(lo, hi), 0) >= 0;
+  }
+}
+
+/** Kinds of a migration entry, by whether it was writable and exclusively the process's. */
+export const movesAs = (write: boolean, exclusive: boolean): number =>
+  write ? MOVES_WRITE : exclusive ? MOVES_READ_EXCLUSIVE : MOVES_READ;

@@ -1,0 +1,138 @@
+/**
+ * Room in the arena for what describes device memory, with frames behind it only
+ * where somebody asked for them.
+ *
+ * The records of a device lie one behind another at fixed places, as struct pages
+ * do in the vmemmap, so that a page number and the place of its record are one
+ * multiplication apart whatever the lifetime of records is. Which pages of the
+ * arena have a frame is a table in words: how many users each has, and which frame.
+ * The first user brings a zeroed frame from the page allocator, the last one gives
+ * it back. What a design costs is the frames that are taken here.
+ *
+ * Source: mm/sparse-vmemmap.c, mm/memremap.c (arrays of struct page come with
+ * their range); on demand: invented, for `chunk` and `request`. Simplified: frames
+ * of one page each where the kernel takes 2 MiB at a time, and the page tables of
+ * the array are not counted.
+ */
+import { MISC_VMALLOC } from "../design/word/axis-types.js";
+import type { PageDesign } from "../design/word/axis.js";
+import type { Ref } from "../../units.js";
+import type { Words } from "../words/words.js";
+import type { PageAllocator } from "./allocator.js";
+import { MIGRATE_UNMOVABLE } from "./zones.js";
+
+const ZEROES = new Int32Array(4);
+/** Bytes of the table for one page: frame + 1, and users. */
+const ENTRY = 8;
+
+export class DeviceArea {
+  readonly w: Words;
+  readonly #table: Ref;
+  readonly #allocator: PageAllocator;
+  readonly #design: PageDesign;
+  readonly #first: number;
+  readonly #pages: number;
+  readonly #refsPerPage: number;
+  /** Asked before it is given up; says whether to try again. */
+  onPressure: () => boolean = () => false;
+
+  /** Bytes of the table of that many arena pages. */
+  static bytes(pages: number): number {
+    return 16 + pages * ENTRY;
+  }
+
+  /** Arena pages `first` … `first + pages − 1`. */
+  constructor(
+    w: Words,
+    table: Ref,
+    allocator: PageAllocator,
+    design: PageDesign,
+    first: number,
+    pages: number,
+    refsPerPage: number,
+  ) {
+    this.w = w;
+    this.#table = table;
+    this.#allocator = allocator;
+    this.#design = design;
+    this.#first = first;
+    this.#pages = pages;
+    this.#refsPerPage = refsPerPage;
+  }
+
+  /** Frames that are taken now. */
+  get frames(): number {
+    return this.w.load32(this.#table, 0);
+  }
+
+  /** Index of the arena page that has byte `at` behind a reference. */
+  #page(ref: Ref, at: number): number {
+    return Math.floor((ref + Math.floor(at / 16)) / this.#refsPerPage) - this.#first;
+  }
+
+  /**
+   * `bytes` bytes from (ref, off) on are used once more; false without memory,
+   * with nothing changed. Pages that had no user are zeroes.
+   */
+  take(ref: Ref, off: number, bytes: number): boolean {
+    const from = this.#page(ref, off);
+    const to = this.#page(ref, off + bytes - 1);
+    for (let page = from; page <= to; page++) {
+      if (this.#use(page)) continue;
+      for (let p = from; p < page; p++) this.#leave(p);
+      return false;
+    }
+    return true;
+  }
+
+  /** Undoes `take`. */
+  give(ref: Ref, off: number, bytes: number): void {
+    const to = this.#page(ref, off + bytes - 1);
+    for (let page = this.#page(ref, off); page <= to; page++) this.#leave(page);
+  }
+
+  /** Whether a place has a frame behind it. */
+  isThere(ref: Ref): boolean {
+    const page = this.#page(ref, 0);
+    return page >= 0 && page < this.#pages && this.w.load32(this.#table, 16 + page * ENTRY) !== 0;
+  }
+
+  #use(page: number): boolean {
+    const { w } = this;
+    const at = 16 + page * ENTRY;
+    if (w.load32(this.#table, at) !== 0) {
+      w.add32(this.#table, at + 4, 1);
+      return true;
+    }
+    let pfn = this.#allocator.alloc(0, MIGRATE_UNMOVABLE);
+    while (pfn < 0 && this.onPressure()) pfn = this.#allocator.alloc(0, MIGRATE_UNMOVABLE);
+    if (pfn < 0) return false;
+    this.#design.bindMisc(pfn, 0, MISC_VMALLOC, false, this.#design.zoneOf(pfn));
+    w.store32(this.#table, at, pfn + 1);
+    w.store32(this.#table, at + 4, 1);
+    w.add32(this.#table, 0, 1);
+    const refs = this.#refsPerPage;
+    w.fillRun(((this.#first + page) * refs) as Ref, 0, ZEROES, refs, null, 0, 0);
+    return true;
+  }
+
+  #leave(page: number): void {
+    const { w } = this;
+    const at = 16 + page * ENTRY;
+    if (w.add32(this.#table, at + 4, -1) > 0) return;
+    const pfn = w.load32(this.#table, at) - 1;
+    w.store32(this.#table, at, 0);
+    w.add32(this.#table, 0, -1);
+    this.#design.release(pfn, 0);
+    this.#allocator.free(pfn, 0);
+  }
+
+  /** Every frame that is taken. */
+  forEachFrame(visit: (pfn: number) => void): void {
+    if (this.frames === 0) return;
+    for (let page = 0; page < this.#pages; page++) {
+      const pfn = this.w.load32(this.#table, 16 + page * ENTRY) - 1;
+      if (pfn >= 0) visit(pfn);
+    }
+  }
+}

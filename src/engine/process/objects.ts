@@ -50,12 +50,7 @@ export const OBJECTS: readonly CacheSpec[] = [
   spec("mmu_notifier_subscriptions", "MMU_SUBSCRIPTIONS"),
   spec("mmu_interval_notifier", "MMU_INTERVAL"),
   spec("dev_pagemap", "DEV_PAGEMAP"),
-  {
-    name: "maple_node",
-    size: 256,
-    fidelity: "verbatim",
-    source: "struct maple_node, BTF of Linux 6.12",
-  },
+  spec("maple_node", "MAPLE_NODE"),
   { ...spec("device folio", "FOLIO"), source: "struct folio, for device memory without pages" },
   {
     ...spec("device folio (large)", "FOLIO_LARGE", DEVICE_FOLIO_LARGE_BYTES),

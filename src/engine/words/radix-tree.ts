@@ -13,7 +13,6 @@ import { XA_NODE_SHIFT, XA_NODE_SLOTS } from "../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "./words.js";
 
 const BITS = 6;
-const SLOTS = 64;
 const NONE = 0 as Ref;
 /** Words of the root: the top node, and the shift of its level. */
 const ROOT = 0;
@@ -177,15 +176,24 @@ export class RadixTree {
   }
 
   /** Every value at a place from `start` up to `end`, in order; it may be erased meanwhile. */
-  forEach(start: number, end: number, visit: (index: number, lo: number, hi: number) => void): void {
+  forEach(
+    start: number,
+    end: number,
+    visit: (index: number, lo: number, hi: number) => void,
+  ): void {
+    const { w, root } = this.#c;
     for (let index = start; index < end;) {
-      const node = this.#leaf(index);
-      const last = Math.min(end, index - (index % SLOTS) + SLOTS);
-      if (node !== NONE)
-        for (let at = index; at < last; at++) {
-          const lo = this.load(at);
-          if ((lo | this.#c.w.hi) !== 0) visit(at, lo, this.#c.w.hi);
-        }
+      let node = w.load32(root, ROOT) as Ref;
+      let shift = w.load32(root, HEIGHT);
+      if (node === NONE || index >= 2 ** (shift + BITS)) return;
+      for (; shift > 0 && node !== NONE; shift -= BITS) node = this.#get(node, this.#at(shift, index));
+      // What a missing node would be over is passed by at once.
+      const over = 2 ** (shift + BITS);
+      const last = Math.min(end, index - (index % over) + over);
+      for (let at = index; node !== NONE && at < last; at++) {
+        const lo = this.load(at);
+        if ((lo | w.hi) !== 0) visit(at, lo, w.hi);
+      }
       index = last;
     }
   }

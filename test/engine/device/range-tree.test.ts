@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RangeTree } from "../../../src/engine/design/device-name/range-tree.js";
+import { RangeTree } from "../../../src/engine/design/device-name/offset-range-tree.js";
 import {
   MAPLE_NODE_INNER_GAPS,
   MAPLE_NODE_INNER_META,

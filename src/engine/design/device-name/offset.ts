@@ -14,7 +14,7 @@ import {
   type Ref,
 } from "../../../units.js";
 import { PGMAP, type DeviceNameContext, type OffsetNaming } from "./axis.js";
-import { RangeTree } from "./range-tree.js";
+import { RangeTree } from "./offset-range-tree.js";
 
 export class OffsetName implements OffsetNaming {
   readonly name = "offset";

@@ -103,7 +103,7 @@ export class RangeNodes {
 
   gap(node: Ref, slot: number): number {
     const lo = this.w.load64(node, MAPLE_NODE_INNER_GAPS + slot * 8);
-    return pageOf(lo, this.w.hi) >>> 0;
+    return pageOf(lo, this.w.hi);
   }
 
   setGap(node: Ref, slot: number, pages: number): void {

@@ -33,7 +33,7 @@ import {
   pageOf,
   RangeNodes,
   type Cell,
-} from "./range-tree-node.js";
+} from "./offset-range-tree-node.js";
 
 const NONE = 0 as Ref;
 const ENOMEM = -12;
@@ -369,6 +369,7 @@ export class RangeTree {
     const [left, right] = first ? [node, beside] : [beside, node];
     const all = first ? [...cells, ...others] : [...others, ...cells];
     const two = this.#split(left, right, level, all);
+    n.setPivot(parent, n.slotInParent(left), two[0].last);
     this.#tellGap(left, two[0].gap);
     this.#tellGap(right, two[1].gap);
   }

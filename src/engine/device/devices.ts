@@ -30,6 +30,7 @@ import { DeviceFolios } from "./device-folios.js";
 import { Entries } from "./entries.js";
 import { Evict } from "./evict.js";
 import { Exclusive } from "./exclusive.js";
+import { Hmm } from "./hmm/hmm.js";
 import { HoleFill } from "./hole-fill.js";
 import { MigratePfns } from "./migrate-pfn.js";
 import { MigrateVma } from "./migrate-vma.js";
@@ -65,6 +66,7 @@ export class Devices {
   readonly evict: Evict;
   readonly exclusive: Exclusive;
   readonly entries: Entries;
+  readonly hmm: Hmm;
   /** First device-private page: every frame's number is below it. */
   readonly firstPrivate: number;
   readonly #owners = new Map<object, number>();
@@ -160,6 +162,7 @@ export class Devices {
       this.exclusive,
     );
     this.entries.expelCoherent = (pfn) => this.evict.coherent(pfn);
+    this.hmm = new Hmm(this);
     base.device = this.entries;
     base.zap.device = this.entries;
   }

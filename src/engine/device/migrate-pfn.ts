@@ -51,7 +51,7 @@ export class MigratePfns {
     const kind = this.#ownKind ? MIGRATE_PFN_DEVICE_PRIVATE : 0;
     array[i << 1] = (low << MIGRATE_PFN_SHIFT) | flags | MIGRATE_PFN_VALID | kind;
     array[(i << 1) + 1] =
-      (low >>> (32 - MIGRATE_PFN_SHIFT)) | (this.numbers.high(page) << MIGRATE_PFN_SHIFT);
+      (low >>> (32 - MIGRATE_PFN_SHIFT)) | (this.numbers.above << MIGRATE_PFN_SHIFT);
   }
 
   /** migrate_pfn_to_page: frame or private page; −1 for none. */

@@ -42,6 +42,8 @@ export class Numbers {
   readonly #ownKind: boolean;
   /** High half of the entry that was made last. */
   hi = 0;
+  /** High part of the number that `low` gave last. */
+  above = 0;
 
   constructor(naming: DeviceNaming, record: DeviceRecord, w: Words, firstPrivate: number) {
     this.naming = naming;
@@ -56,9 +58,11 @@ export class Numbers {
     return this.w.load32(this.record.home(this.record.folioOf(page)), this.record.pgmapAt) as Ref;
   }
 
-  /** Low half of a private page's number; the high one in `numberHi`. */
+  /** Low half of a private page's number; the high one in `above`. */
   low(page: number): number {
-    return this.naming.numberLow(page, this.#map(page));
+    const map = this.#map(page);
+    this.above = this.naming.numberHigh(page, map);
+    return this.naming.numberLow(page, map);
   }
 
   high(page: number): number {

@@ -16,6 +16,7 @@ import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import {
   EAGAIN,
+  EBUSY,
   EINVAL,
   ENOMEM,
   PMD_ORDER,
@@ -25,6 +26,7 @@ import {
   VM_IO,
   VM_MIXEDMAP,
   VM_PFNMAP,
+  VM_UFFD_MISSING,
   VM_WRITE,
 } from "./constants.js";
 import {
@@ -88,12 +90,13 @@ export class Collapse {
     const table = tables.below(pmds, pmdAt(vpn));
     if (table === NONE) return EINVAL;
     if (!this.#swapIn(mm, vma, table, vpn)) return ENOMEM;
-    const refused = this.#scan(table);
+    const armed = (this.base.vmas.flags(vma) & VM_UFFD_MISSING) !== 0;
+    const refused = this.#scan(table, armed);
     if (refused !== 0) return refused;
     const pfn = folios.alloc(PMD_ORDER, T_ANON, w.load32(mm, MM_MEMCG) as Ref);
     if (pfn < 0) return ENOMEM;
     // Reclaim for the huge page may have taken some of the pages.
-    if (this.#scan(table) !== 0) {
+    if (this.#scan(table, armed) !== 0) {
       folios.put(core.design.descriptorOf(pfn));
       return EAGAIN;
     }
@@ -113,16 +116,21 @@ export class Collapse {
     return true;
   }
 
-  /** Whether every page that is there can be taken: anonymous, on a list, held by its mappings only. */
-  #scan(table: Ref): number {
+  /**
+   * Whether every page that is there can be taken: anonymous, on a list, held by its
+   * mappings only. What is missing is made up, unless a userfaultfd wants to hear of it.
+   */
+  #scan(table: Ref, armed: boolean): number {
     const { w, folios, core, counts } = this.base;
     let present = 0;
     for (let i = 0; i < PMD_PAGES; i++) {
       const lo = w.load64(table, i << 3);
       const hi = w.hi;
-      if ((lo | hi) === 0) continue;
-      if ((lo & PTE_THERE) === 0) return EAGAIN;
-      if ((lo & PTE_SPECIAL) !== 0) continue;
+      const there = (lo & PTE_THERE) !== 0;
+      const gap = (lo | hi) === 0 || (there && (lo & PTE_SPECIAL) !== 0);
+      if (gap && armed) return EBUSY;
+      if (gap) continue;
+      if (!there) return EAGAIN;
       const pfn = ptePfn(lo, hi);
       const folio = folios.ofPage(pfn);
       if (folio === NONE || !folios.isAnon(folio) || folios.isKsm(folio)) return EINVAL;

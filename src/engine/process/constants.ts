@@ -49,6 +49,7 @@ export const MADV_COLLAPSE = 25;
 
 // Negative, as functions of the kernel return them.
 export const EPERM = -1;
+export const ENOENT = -2;
 export const EBADF = -9;
 export const EAGAIN = -11;
 export const ENOMEM = -12;
@@ -57,6 +58,8 @@ export const EFAULT = -14;
 export const EBUSY = -16;
 export const EEXIST = -17;
 export const EINVAL = -22;
+/** Nobody will ever end what is waited for: the kernel has no such answer, its threads sleep on. */
+export const EDEADLK = -35;
 export const EOVERFLOW = -75;
 export const EHWPOISON = -133;
 export const EOPNOTSUPP = -95;
@@ -67,6 +70,11 @@ export const FAULT_OOM = -12;
 export const FAULT_SIGSEGV = -1011;
 export const FAULT_SIGBUS = -1007;
 export const FAULT_HWPOISON = -1133;
+/**
+ * VM_FAULT_RETRY (0x400): the process's userfaultfd is to say what is in the page. Whoever
+ * faults lets go of its locks, calls `Faults.onRetry`, and begins again.
+ */
+export const FAULT_RETRY = -1400;
 
 export const VM_READ = 1;
 export const VM_WRITE = 2;
@@ -76,6 +84,8 @@ export const VM_MAYREAD = 0x10;
 export const VM_MAYWRITE = 0x20;
 export const VM_MAYEXEC = 0x40;
 export const VM_MAYSHARE = 0x80;
+/** A userfaultfd hears of pages that are missing. */
+export const VM_UFFD_MISSING = 0x200;
 export const VM_PFNMAP = 0x400;
 export const VM_LOCKED = 0x2000;
 export const VM_IO = 0x4000;

@@ -37,6 +37,7 @@ import {
   VM_MIXEDMAP,
   VM_PFNMAP,
   VM_SHARED,
+  VM_UFFD_MISSING,
   VM_WIPEONFORK,
   VM_LOCKED,
 } from "./constants.js";
@@ -124,6 +125,8 @@ export class Forks {
     if (copy === NONE) return false;
     w.add32(child, MM_TOTAL_VM, end - start);
     vmas.setFlags(copy, flags & ~VM_LOCKED);
+    // dup_userfaultfd: nobody asked for UFFD_EVENT_FORK, so the child's memory is its own.
+    if ((flags & VM_UFFD_MISSING) !== 0) vmas.setUserfault(copy, NONE);
     // reset_vma_resv_huge_pages: what the pool promised was promised to the parent.
     if ((flags & (VM_HUGETLB | VM_SHARED)) === VM_HUGETLB)
       this.base.core.setPointer(copy, VMA_VM_PRIVATE_DATA, NONE);

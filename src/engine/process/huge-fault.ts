@@ -11,7 +11,16 @@ import { MM_MEMCG, MM_RSS_ANON } from "../layout/generated/offsets.js";
 import { PG_DIRTY, PG_LOCKED, PG_SWAPBACKED, PG_UPTODATE } from "../design/word/axis-flags.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
-import { FAULT_OOM, PMD_ORDER, PMD_PAGES, VM_MAYSHARE, VM_SHARED, VM_WRITE } from "./constants.js";
+import {
+  FAULT_OOM,
+  FAULT_RETRY,
+  PMD_ORDER,
+  PMD_PAGES,
+  VM_MAYSHARE,
+  VM_SHARED,
+  VM_UFFD_MISSING,
+  VM_WRITE,
+} from "./constants.js";
 import {
   PMD_HUGE,
   pteHigh,
@@ -50,6 +59,7 @@ export class HugeFaults {
     if ((this.thp.anonOrders(flags) >>> PMD_ORDER) % 2 === 0) return FALLBACK;
     const first = vpn & -PMD_PAGES;
     if (first < vmas.tree.start(vma) || first + PMD_PAGES > vmas.tree.end(vma)) return FALLBACK;
+    if ((flags & VM_UFFD_MISSING) !== 0) return FAULT_RETRY;
     if (anonVmas.of(vma) === NONE && anonVmas.prepare(vma, vmas.nearAnonVma(vma)) !== 0)
       return FAULT_OOM;
     if (write || !this.base.policy.useHugeZeroPage) return this.#fresh(vma, mm, pmds, first, 0, 0);

@@ -26,6 +26,7 @@ import {
   VM_MAYSHARE,
   VM_PFNMAP,
   VM_SHARED,
+  VM_UFFD_MISSING,
 } from "./constants.js";
 import { PMD_HUGE, PTE_THERE } from "./entry.js";
 import { downWrite, upWrite } from "./locks.js";
@@ -137,6 +138,9 @@ export class Remap {
       const vma = tree.find(mm, at);
       if (vma === NONE || tree.start(vma) >= end) break;
       if (at === from && tree.start(vma) > from) return EFAULT;
+      // vma_multi_allowed: one that a userfaultfd hears of moves alone.
+      const armed = (this.base.vmas.flags(vma) & VM_UFFD_MISSING) !== 0;
+      if (armed && (at > from || tree.end(vma) < end)) return EFAULT;
       const start = Math.max(at, tree.start(vma));
       const length = Math.min(end, tree.end(vma)) - start;
       const part = { from: start, old: length, pages: length, flags, to: to + start - from };
@@ -251,6 +255,9 @@ export class Remap {
         return ENOMEM;
       }
     }
+    // mremap_userfaultfd_prep: the new place is nobody's, UFFD_EVENT_REMAP was not asked for.
+    const armed = (flags & VM_UFFD_MISSING) !== 0;
+    if (armed) vmas.setUserfault(copy, NONE);
     w.add32(mm, MM_TOTAL_VM, pages);
     if (!this.#moveTables(mm, vma, from, to, Math.min(old, pages))) {
       // What was moved goes back: its tables are there still.
@@ -267,7 +274,8 @@ export class Remap {
       // Nothing of it is left in the old place, so nobody needs to look there.
       if (whole && anonVmas.of(vma) !== NONE) anonVmas.unlink(vma);
     }
-    vmas.merge(mm, tree.lookup(mm, to));
+    // Neighbours are asked while it still is as the old one was.
+    if (!armed) vmas.merge(mm, tree.lookup(mm, to));
     return to;
   }
 

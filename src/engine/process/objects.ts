@@ -56,6 +56,7 @@ export const OBJECTS: readonly CacheSpec[] = [
     ...spec("device folio (large)", "FOLIO_LARGE", DEVICE_FOLIO_LARGE_BYTES),
     source: "struct folio, and a bit for each of 512 pages",
   },
+  spec("userfaultfd_ctx_cache", "USERFAULTFD_CTX"),
 ];
 
 export const O_MM = 0;
@@ -79,3 +80,4 @@ export const O_DEV_PAGEMAP = 21;
 export const O_MAPLE_NODE = 22;
 export const O_DEVICE_FOLIO = 23;
 export const O_DEVICE_FOLIO_LARGE = 24;
+export const O_USERFAULTFD_CTX = 25;

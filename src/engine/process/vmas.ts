@@ -26,6 +26,7 @@ import {
   VMA_VM_OPS,
   VMA_VM_PGOFF,
   VMA_VM_PRIVATE_DATA,
+  VMA_VM_USERFAULTFD_CTX,
 } from "../layout/generated/offsets.js";
 import type { Words } from "../words/words.js";
 import type { AnonVmas } from "./anon-vma.js";
@@ -39,6 +40,7 @@ import {
   VM_IO,
   VM_MIXEDMAP,
   VM_PFNMAP,
+  VM_UFFD_MISSING,
 } from "./constants.js";
 import type { Core } from "./core.js";
 import { downWrite, upWrite } from "./locks.js";
@@ -124,6 +126,18 @@ export class Vmas {
 
   privateData(vma: Ref): Ref {
     return this.core.pointer(vma, VMA_VM_PRIVATE_DATA);
+  }
+
+  /** userfaultfd_ctx that hears of its missing pages; 0 where VM_UFFD_MISSING is not set. */
+  userfault(vma: Ref): Ref {
+    return this.core.pointer(vma, VMA_VM_USERFAULTFD_CTX);
+  }
+
+  /** userfaultfd_set_ctx, userfaultfd_reset_ctx (0): the flag is set where there is a context. */
+  setUserfault(vma: Ref, ctx: Ref): void {
+    const others = this.flags(vma) & ~VM_UFFD_MISSING;
+    this.setFlags(vma, ctx === NONE ? others : others | VM_UFFD_MISSING);
+    this.core.setPointer(vma, VMA_VM_USERFAULTFD_CTX, ctx);
   }
 
   getFile(file: Ref): void {
@@ -215,6 +229,7 @@ export class Vmas {
     if (copy === NONE) return copy;
     // The low bits too: what hugetlb says of the mapping there.
     this.w.store32(copy, VMA_VM_PRIVATE_DATA, this.w.load32(vma, VMA_VM_PRIVATE_DATA));
+    if ((this.flags(vma) & VM_UFFD_MISSING) !== 0) this.setUserfault(copy, this.userfault(vma));
     if (this.ops(copy) !== 0) this.opened(copy);
     return copy;
   }
@@ -287,6 +302,7 @@ export class Vmas {
     const file = this.file(a);
     if (file !== this.file(b) || this.ops(a) !== this.ops(b)) return false;
     if (this.privateData(a) !== this.privateData(b)) return false;
+    if (this.userfault(a) !== this.userfault(b)) return false;
     if (this.pgoff(a) + tree.end(a) - tree.start(a) !== this.pgoff(b)) return false;
     if (!this.#mergeableAnon(a, b, grown)) return false;
     const av = this.anonVmas.of(b);

@@ -148,12 +148,15 @@ export class Page64 extends WideWord implements PageDesign, KnowsHead, KeepsList
   readonly barePageList = PAGE64_LRU_NEXT;
   readonly #descriptors: DescriptorCaches;
   readonly #folioSeparate: boolean;
+  /** A fresh page: what `blankRun` writes, but for its zone. */
+  readonly #blank = new Int32Array(PAGE_WORDS);
 
   constructor(context: DesignContext, options: WordOptions) {
     super(context, options, FIELDS);
     this.#descriptors = descriptorCaches(options, false);
     this.caches = this.#descriptors.specs;
     this.#folioSeparate = options.separated.has("file");
+    this.#blank[PAGE64_MAPCOUNT / 4] = -1;
     this.folio = this.#folioSeparate ? SEPARATE_FOLIO : OVERLAY_FOLIO;
   }
 
@@ -227,10 +230,8 @@ export class Page64 extends WideWord implements PageDesign, KnowsHead, KeepsList
   }
 
   blankRun(pfn: number, count: number, zone: number): void {
-    const t = new Int32Array(PAGE_WORDS);
-    t[1] = this.context.zones.bits[zone];
-    t[PAGE64_MAPCOUNT / 4] = -1;
-    this.w.fillRun(this.page(pfn), 0, t, count, null, 0, 0);
+    this.#blank[1] = this.context.zones.bits[zone];
+    this.w.fillRun(this.page(pfn), 0, this.#blank, count, null, 0, 0);
   }
 
   setPageFlags(pfn: number, flags: number): boolean {

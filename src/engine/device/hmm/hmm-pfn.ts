@@ -25,11 +25,7 @@
  * and HMM_PFN_ORDER_SHIFT of the series' patch 12 (device-facts §2.3). Simplified:
  * every design has this layout, also those without the series.
  */
-import {
-  MEMORY_DEVICE_PCI_P2PDMA,
-  MEMORY_DEVICE_PRIVATE,
-  MEMORY_TYPE_NAMES,
-} from "../kinds.js";
+import { MEMORY_DEVICE_PCI_P2PDMA, MEMORY_DEVICE_PRIVATE, MEMORY_TYPE_NAMES } from "../kinds.js";
 import type { HmmContext } from "./context.js";
 
 // Bits of the high half.

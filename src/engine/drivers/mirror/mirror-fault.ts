@@ -65,7 +65,7 @@ export class MirrorFault {
       range.notifierSeq = base.notifiers.readBegin(range.notifier);
       mirror.between();
       downRead(base.w, mirror.mm, MM_MMAP_LOCK);
-      const error = hmm.rangeFault(range);
+      const error = hmm.hmmRangeFault(range);
       upRead(base.w, mirror.mm, MM_MMAP_LOCK);
       mirror.between();
       if (error === EBUSY) continue;
@@ -82,7 +82,7 @@ export class MirrorFault {
     const { base, hmm } = mirror.devices;
     const range = this.#range;
     for (let tries = 0; tries < TRIES; tries++) {
-      const error = hmm.rangeFaultUnlockedTimeout(range, 0);
+      const error = hmm.hmmRangeFaultUnlockedTimeout(range, 0);
       if (error !== 0) return error;
       mirror.lock();
       if (!base.notifiers.readRetry(range.notifier, range.notifierSeq)) return this.#store();
@@ -98,7 +98,7 @@ export class MirrorFault {
     const { pfns } = range;
     let error = 0;
     for (let i = 0; error === 0 && i < range.end - range.start; i++) {
-      const page = mirror.devices.hmm.page(pfns, i);
+      const page = mirror.devices.hmm.pfns.page(pfns, i);
       const write = (pfns[(i << 1) + 1] & HMM_PFN_WRITE) !== 0;
       if (page < 0 || (!write && (range.defaultFlags & HMM_PFN_REQ_WRITE) !== 0)) error = EFAULT;
       else if (!mirror.table.store(range.start + i, page, write ? TAG_WRITE : TAG_READ))

@@ -74,7 +74,7 @@ function look(mirror: FaultingMirror, range: HmmRange, out: Uint8Array): number 
   for (let tries = 0; tries < TRIES; tries++) {
     range.notifierSeq = base.notifiers.readBegin(range.notifier);
     downRead(base.w, mirror.mm, MM_MMAP_LOCK);
-    const error = hmm.rangeFault(range);
+    const error = hmm.hmmRangeFault(range);
     upRead(base.w, mirror.mm, MM_MMAP_LOCK);
     if (error === EBUSY) continue;
     if (error !== 0) return error;
@@ -94,10 +94,10 @@ function codeOf(mirror: FaultingMirror, pfns: Int32Array, i: number): number {
   if ((flags & HMM_PFN_ERROR) !== 0) return PROT_ERROR;
   if ((flags & HMM_PFN_VALID) === 0) return PROT_NONE;
   const { hmm } = mirror.devices;
-  const order = hmm.mapOrder(pfns, i);
+  const order = hmm.pfns.mapOrder(pfns, i);
   const level = order === PMD_ORDER ? PROT_PMD : order === PUD_ORDER ? PROT_PUD : 0;
   const rights = (flags & HMM_PFN_WRITE) !== 0 ? PROT_WRITE : PROT_READ;
-  return kindOf(mirror, hmm.page(pfns, i)) | rights | level;
+  return kindOf(mirror, hmm.pfns.page(pfns, i)) | rights | level;
 }
 
 function kindOf(mirror: FaultingMirror, page: number): number {

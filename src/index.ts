@@ -145,6 +145,40 @@ export type {
 export { PrivateWriter, RECOGNITIONS, TtmDevice } from "./engine/drivers/ttm.js";
 export type { Recognition, TtmOptions, TtmTable, Unpopulated } from "./engine/drivers/ttm.js";
 
+// Device memory: page maps, migration, HMM, and drivers that use them.
+export { Devices } from "./engine/device/devices.js";
+export type { DeviceFault } from "./engine/device/device-fault.js";
+export { DevPagemap } from "./engine/device/pagemap.js";
+export type { PagemapConfig, PagemapOps, PhysicalRange } from "./engine/device/pagemap.js";
+export {
+  MEMORY_DEVICE_COHERENT,
+  MEMORY_DEVICE_FS_DAX,
+  MEMORY_DEVICE_GENERIC,
+  MEMORY_DEVICE_PCI_P2PDMA,
+  MEMORY_DEVICE_PRIVATE,
+} from "./engine/device/kinds.js";
+export {
+  MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_COHERENT,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+  migrateArgs,
+} from "./engine/device/migrate-args.js";
+export type { MigrateVmaArgs } from "./engine/device/migrate-args.js";
+export {
+  flagsAt,
+  MIGRATE_PFN_COMPOUND,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_VALID,
+  MIGRATE_PFN_WRITE,
+} from "./engine/device/migrate-pfn.js";
+export type { DeviceRequest, PhysicalWindow } from "./engine/machine-plan.js";
+export { MirrorDevice } from "./engine/drivers/mirror/mirror-device.js";
+export type { MirrorConfig } from "./engine/drivers/mirror/mirror-device.js";
+export { Mirror } from "./engine/drivers/mirror/mirror.js";
+export type { Answer } from "./engine/drivers/mirror/mirror.js";
+export { snapshotName } from "./engine/drivers/mirror/snapshot-codes.js";
+
 // Scenarios for `memdesc run`.
 export { defineScenario, ScenarioError } from "./scenario/scenario.js";
 export type {

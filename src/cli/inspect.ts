@@ -14,8 +14,16 @@ import { kindsReport } from "../report/kinds-report.js";
 import type { InspectReport } from "../report/model.js";
 import type { BuildInspect } from "../report/ports.js";
 import { renderCosts, renderKinds, type TerminalOptions } from "../report/terminal.js";
+import { PAGE_SIZE } from "../units.js";
 import { UsageError } from "./fail.js";
-import { canonicalDesigns, collectDesigns, collectWhatIf, DESIGNS_HELP } from "./options.js";
+import {
+  canonicalDesigns,
+  collectDesigns,
+  collectWhatIf,
+  DESIGNS_HELP,
+  parseDevice,
+  type DeviceSize,
+} from "./options.js";
 import { checkWritable, print, wantsColor, writeWhole } from "./output.js";
 import { Progress } from "./progress.js";
 import { openForReport } from "./source.js";
@@ -28,6 +36,7 @@ interface InspectOptions {
   readonly verify?: boolean;
   readonly whatIf?: readonly string[];
   readonly designs?: readonly string[];
+  readonly device?: DeviceSize;
   readonly flags?: boolean;
   readonly raw?: boolean;
 }
@@ -41,6 +50,7 @@ Examples:
   $ memdesc inspect web01.memdesc --explain      a capture, with the arithmetic
   $ memdesc inspect --what-if file-order=4       page cache in folios of 64 KiB
   $ memdesc inspect --designs today,memdesc8 --json | jq .designs
+  $ memdesc inspect --device 80GiB:huge          and what a GPU's memory takes of it
   $ memdesc inspect --flags --raw proc-files/    as page-types -r prints it
 
 Exit codes: 0 done, 1 --verify found a difference, 2 could not be done.`;
@@ -59,6 +69,7 @@ export function addInspect(program: Command, build: BuildInspect): void {
     .option("--verify", "write the page files back out of every design and compare")
     .option("--what-if <name=value>", "change the machine first; repeatable", collectWhatIf)
     .option("--designs <list>", DESIGNS_HELP, collectDesigns)
+    .option("--device <size>", "add what a device of SIZE or SIZE:huge costs", parseDevice)
     .option("--flags", "print pages by flag word, as page-types does, and nothing else")
     .option("--raw", "with --flags: overloaded bits by their own names, as page-types -r")
     .addHelpText("after", EXAMPLES)
@@ -124,15 +135,20 @@ async function withDesigns(
   build: BuildInspect,
   progress: Progress,
 ): Promise<InspectReport> {
-  let done = 0;
   const report = await build(snapshot, {
     designs,
     whatIf: options.whatIf,
     verify: options.verify === true,
-    onDesign: () => progress.update("building designs", ++done, designs.length),
+    device: options.device && asPages(options.device),
+    onDone: (done, total) => progress.update("building designs", done, total),
   });
   progress.finish();
   return { ...report, machine: { ...report.machine, readSeconds } };
+}
+
+/** Pages of a device, the last one whole, and the order that they are used in. */
+function asPages({ bytes, huge }: DeviceSize): { readonly pages: number; readonly order: number } {
+  return { pages: Math.ceil(bytes / PAGE_SIZE), order: huge ? 9 : 0 };
 }
 
 function refuseContradictions(options: InspectOptions): void {
@@ -141,14 +157,14 @@ function refuseContradictions(options: InspectOptions): void {
   }
   if (options.flags === true) {
     const other = (
-      ["json", "html", "explain", "kindsOnly", "verify", "whatIf", "designs"] as const
+      ["json", "html", "explain", "kindsOnly", "verify", "whatIf", "designs", "device"] as const
     ).find((name) => options[name] !== undefined);
     if (other !== undefined) {
       throw new UsageError(`--flags prints a table of its own and does not go with ${long(other)}`);
     }
   }
   if (options.kindsOnly === true) {
-    const other = (["verify", "whatIf", "designs"] as const).find(
+    const other = (["verify", "whatIf", "designs", "device"] as const).find(
       (name) => options[name] !== undefined,
     );
     if (other !== undefined) {

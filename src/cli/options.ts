@@ -3,6 +3,7 @@
  */
 import { InvalidArgumentError } from "commander";
 import { DEFAULT_DESIGNS } from "../engine/design/default-designs.js";
+import { parseBytes } from "../units.js";
 import { UsageError } from "./fail.js";
 
 /** `a,b` or repeated: commander calls it once per occurrence. */
@@ -46,6 +47,32 @@ export function collectWhatIf(value: string, before: readonly string[] | undefin
     throw new InvalidArgumentError(`"${wrong}" is not of the form name=value (file-order=4).`);
   }
   return items;
+}
+
+/** A device, as `--device` says it. */
+export interface DeviceSize {
+  readonly bytes: number;
+  /** Its pages are in service as folios of 2 MiB. */
+  readonly huge: boolean;
+}
+
+const HUGE_BYTES = 2 ** 21;
+const DEVICE_BYTES_MAX = 2 ** 40;
+
+/** `SIZE` or `SIZE:huge`, once. */
+export function parseDevice(value: string, before: DeviceSize | undefined): DeviceSize {
+  if (before !== undefined) throw new InvalidArgumentError("give one device only.");
+  const [size = "", suffix, ...more] = value.split(":");
+  if ((suffix !== undefined && suffix !== "huge") || more.length > 0)
+    throw new InvalidArgumentError('only "huge" may stand behind a colon (80GiB:huge).');
+  const bytes = parseBytes(size);
+  if (bytes === undefined) throw new InvalidArgumentError(`"${size}" is no size (80GiB).`);
+  if (bytes < HUGE_BYTES) throw new InvalidArgumentError("a device has 2 MiB at least.");
+  if (bytes > DEVICE_BYTES_MAX) throw new InvalidArgumentError("a device has 1 TiB at most.");
+  const huge = suffix === "huge";
+  if (huge && bytes % HUGE_BYTES !== 0)
+    throw new InvalidArgumentError(`${size} is no multiple of 2 MiB, the size of a huge page.`);
+  return { bytes, huge };
 }
 
 /** Largest frame number: 2^32 frames are 16 TiB. */

@@ -318,6 +318,11 @@ export class Machine {
     }
   }
 
+  /** Frames on the free lists of all zones; those on per-CPU lists are not among them. */
+  freeFrames(): number {
+    return this.config.zones.reduce((sum, _, zone) => sum + this.buddy.freePages(zone), 0);
+  }
+
   /** alloc_pages: a block without refcount semantics of its own (Misc, unknown owner); frame or ENOMEM. */
   allocPages(order: number, migrateType = MIGRATE_UNMOVABLE): number {
     const pfn = this.allocator.alloc(order, migrateType);

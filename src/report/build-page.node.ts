@@ -20,6 +20,7 @@ export async function buildPage(
   const facts = factsOfPage(snapshot, classification, pfn);
   const tasks = designs.map((name): PageTask => ({
     what: "page",
+    subject: snapshot.label,
     snapshot,
     classification,
     design: parseDesign(name).name,

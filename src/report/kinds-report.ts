@@ -27,6 +27,7 @@ export function kindsReport(
     breakEven: [],
     reconciliation: reconcile(snapshot, classification.objects, kinds),
     vmemmap: vmemmapRows(snapshot, classification.objects),
+    device: null,
     notes: [...snapshot.notes, ...classificationNotes(classification), ...missingTotals(snapshot)],
     arithmetic: [],
   };

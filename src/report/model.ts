@@ -5,6 +5,7 @@
  * Numbers are bytes unless a name says otherwise. Its published description is
  * docs/inspect-schema.md; `schema` changes when a field changes its meaning.
  */
+import type { DeviceNameChoice, DeviceRecordChoice } from "../engine/design/device-rules.js";
 import type { Kind } from "../observe/kinds.js";
 
 export interface InspectReport {
@@ -17,6 +18,8 @@ export interface InspectReport {
   readonly reconciliation: readonly ReconciliationRow[];
   /** What vmemmap optimisation (HVO) gives today and what Linux 7.1's shared tails give. */
   readonly vmemmap: readonly VmemmapRow[];
+  /** What a device costs (`--device`); null where none was asked for. */
+  readonly device: DeviceReport | null;
   /** What could not be known or read, by name. */
   readonly notes: readonly { readonly subject: string; readonly text: string }[];
   /** The arithmetic behind every figure (`--explain`). */
@@ -150,6 +153,59 @@ export interface VmemmapRow {
   readonly saved: number;
   readonly total: number;
   readonly why: string;
+}
+
+/** What the private memory of one device takes of its host's memory. */
+export interface DeviceReport {
+  /** Bytes of the device: one page map. */
+  readonly size: number;
+  /** Order of the folios that its pages are in service as: 0, or 9 with `:huge`. */
+  readonly order: number;
+  /** Bytes of the device that was built: `size`, or the first GiB of a larger one. */
+  readonly measured: number;
+  /** By page words in the order asked for, then by record and name. */
+  readonly rows: readonly DeviceRow[];
+  /** Names and records that do not go together, whatever the page words are. */
+  readonly refused: readonly {
+    readonly name: DeviceNameChoice;
+    readonly record: DeviceRecordChoice;
+    readonly why: string;
+  }[];
+}
+
+export interface DeviceRow {
+  /** The page words of the host: a design without its choices for devices. */
+  readonly words: string;
+  readonly name: DeviceNameChoice;
+  readonly record: DeviceRecordChoice;
+  /** What describes a page: `struct page 64 B`. */
+  readonly summary: string;
+  /** Bytes while no page is in service, by lifetime of the records; nothing was in service before. */
+  readonly idle: { readonly static: number; readonly chunk: number; readonly request: number };
+  /** Bytes while every page is, whatever the lifetime. */
+  readonly inService: number;
+  /** inService / GiB of the device. */
+  readonly perGiB: number;
+  /** inService − that of today's page words with name `physical` and record `page`. */
+  readonly change: number;
+  /** What inService, and the static idle, is made of. */
+  readonly parts: readonly DevicePart[];
+  /** inService when every assumed size is 64, 80, 96, 128; null where nothing is assumed. */
+  readonly band: readonly { readonly size: number; readonly total: number }[] | null;
+}
+
+export interface DevicePart {
+  /** `records`, `space table`, or the cache that the objects come from. */
+  readonly what: string;
+  /** With every page in service. */
+  readonly objects: number;
+  readonly size: number;
+  /** Bytes of its pages while the device is idle (static), and with every page in service. */
+  readonly idle: number;
+  readonly bytes: number;
+  /** The size is assumed, not published. */
+  readonly assumed: boolean;
+  readonly source: string;
 }
 
 export interface Arithmetic {

@@ -3,7 +3,8 @@
  * sides are typed against one place.
  */
 import type { Snapshot } from "../observe/snapshot.js";
-import type { DesignRow, InspectReport } from "./model.js";
+import type { DeviceAsked } from "./build-device.js";
+import type { InspectReport } from "./model.js";
 import type { PageReport } from "./page-model.js";
 
 export interface InspectRequest {
@@ -13,8 +14,10 @@ export interface InspectRequest {
   readonly whatIf: readonly string[];
   /** Do the round trip in every design. */
   readonly verify: boolean;
-  /** Called when a design is done, in the order in which they get done. */
-  readonly onDesign?: (row: DesignRow) => void;
+  /** A device to price beside the machine; none where left out. */
+  readonly device?: DeviceAsked | undefined;
+  /** Called when a design, or a device on one, is done: so many of so many. */
+  readonly onDone?: (done: number, total: number) => void;
 }
 
 /** Builds the report; throws InputError for a design or what-if that does not exist or fit. */

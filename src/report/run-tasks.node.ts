@@ -35,7 +35,7 @@ function take<R>(task: Task, answer: Answer<R>): R {
   // A design that refuses a machine names itself; a machine without memory does not.
   const named = answer.refused.startsWith(`${task.design}:`);
   throw new InputError(
-    { file: task.snapshot.label },
+    { file: task.subject },
     named ? answer.refused : `${task.design}: ${answer.refused}`,
     "choose another design or a smaller change",
   );

@@ -48,7 +48,7 @@ export function heldBlocks(
 /** 1 for each frame on a list or in a slab of descriptors. */
 function takenFrames(m: Machine, given: Claims["given"]): Uint8Array {
   const view = viewOf(m, { given, held: [] });
-  const taken = new Uint8Array(m.config.frames);
+  const taken = new Uint8Array(m.deviceFirst);
   // Page tables lie where slabs do; they are blocks of their own.
   for (const slab of view.slabs) if (m.design.typeOf(slab.pfn) === T_SLAB) taken[slab.pfn] = 1;
   for (const list of [...view.freeLists, ...view.pcpLists]) {
@@ -63,7 +63,7 @@ function blockAt(m: Machine, pfn: number): HeldBlock | null {
   const type = design.typeOf(pfn);
   const order = design.orderOf(pfn);
   if (type === T_BUDDY || design.blockOf(pfn) !== pfn) return null;
-  if (order < 0 || order > MAX_ORDER || pfn + 2 ** order > m.config.frames) return null;
+  if (order < 0 || order > MAX_ORDER || pfn + 2 ** order > m.deviceFirst) return null;
   const count = isFolioType(type) ? m.w.load32(design.descriptorOf(pfn), design.folio.refcount) : 0;
   return {
     pfn,

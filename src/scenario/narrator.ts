@@ -10,6 +10,7 @@
  */
 import { MmError, RuleViolation, SignalError } from "../engine/errors.js";
 import { DesignError, type Design } from "../engine/design/presets.js";
+import type { Devices } from "../engine/device/devices.js";
 import type { Machine } from "../engine/machine.js";
 import type { Kernel } from "../engine/process/kernel.js";
 import {
@@ -99,6 +100,12 @@ class Narrator implements ScenarioContext {
     this.#tell = tell;
     this.#locate = locate;
     this.#booted = readingOf(subject);
+  }
+
+  get devices(): Devices {
+    const { devices } = this.#subject;
+    if (devices !== null) return devices;
+    throw new ScenarioError("the scenario's machine asks for no device: machine: { device: {} }");
   }
 
   step<T>(what: string, does: () => T, options: StepOptions = {}): T {

@@ -8,6 +8,7 @@
  * file runs on every design, so nothing in it names one.
  */
 import { CPUS_MAX, memoryOf, NODES_MAX } from "../engine/machine-plan.js";
+import type { Devices } from "../engine/device/devices.js";
 import type { KernelRequest } from "../engine/process/kernel.js";
 import { policyProblem } from "../engine/process/policy-check.js";
 import type { Subject } from "./subject.js";
@@ -97,7 +98,13 @@ export interface ScenarioContext extends Offer {
 }
 
 /** What a scenario can do things to. */
-export type Offer = Pick<Subject, "machine" | "kernel">;
+export interface Offer extends Pick<Subject, "machine" | "kernel"> {
+  /**
+   * Device memory: page maps, migration, HMM. Throws ScenarioError where `machine`
+   * does not ask for `device`.
+   */
+  readonly devices: Devices;
+}
 
 /** A scenario or the way it is used is wrong: its author's to repair. */
 export class ScenarioError extends Error {
@@ -128,11 +135,11 @@ export function problemOf(value: unknown): string | null {
 
 function machineProblem(machine: unknown): string | null {
   if (typeof machine !== "object" || machine === null) return "machine is an object";
-  const { memory, nodes, cpus, swap, hugetlbRoom, policy, chargeDescriptors, ...rest } =
+  const { memory, nodes, cpus, swap, hugetlbRoom, policy, chargeDescriptors, device, ...rest } =
     machine as Readonly<Record<string, unknown>>;
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) {
-    return `machine has memory, nodes, cpus, swap, hugetlbRoom, policy and chargeDescriptors, and no ${unknown}`;
+    return `machine has memory, nodes, cpus, swap, hugetlbRoom, policy, chargeDescriptors and device, and no ${unknown}`;
   }
   if (swap !== undefined && parseBytes(String(swap)) === undefined)
     return 'swap is a size, as "64MiB" or in bytes';
@@ -140,6 +147,8 @@ function machineProblem(machine: unknown): string | null {
     return "hugetlbRoom is a number of 2 MiB pages";
   const wrong = policy === undefined ? null : policyProblem(policy);
   if (wrong !== null) return wrong;
+  if (device !== undefined && (typeof device !== "object" || device === null))
+    return 'device is an object: { private: "1GiB", span: "512MiB", physicalBits, windows }';
   if (chargeDescriptors !== undefined && typeof chargeDescriptors !== "boolean")
     return "chargeDescriptors is true or false";
   if (nodes !== undefined && !isWithin(nodes, NODES_MAX)) return `nodes are 1 … ${NODES_MAX}`;

@@ -6,13 +6,17 @@ import { KMEM_CACHE_NR_OBJECTS, PCP_COUNT } from "../engine/layout/generated/off
 import type { Design } from "../engine/design/presets.js";
 import type { RuleViolation } from "../engine/errors.js";
 import type { Machine } from "../engine/machine.js";
+import { Devices } from "../engine/device/devices.js";
 import { Kernel, type KernelRequest } from "../engine/process/kernel.js";
+import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE } from "../engine/process/objects.js";
 import { PMD_PAGES } from "../engine/process/constants.js";
 import { S_INODES, S_MM_IDS } from "../engine/process/core.js";
 import { freeHugePages } from "../engine/sanitizer/process/pools.js";
 import { inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
 import type { HeldFolio } from "../engine/sanitizer/process/shape.js";
 import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
+import { DENSE_LIMIT } from "../engine/words/plain.js";
+import { SparseWords } from "../engine/words/sparse.js";
 import { heldBlocks } from "./held.js";
 import type { Stretch } from "../engine/machine-plan.js";
 import { WatchedWords, type Tally } from "./watched-words.js";
@@ -20,6 +24,8 @@ import { WatchedWords, type Tally } from "./watched-words.js";
 /** A machine under a scenario, with what is needed to measure and check it. */
 export interface Subject {
   readonly kernel: Kernel;
+  /** Device memory; null where the machine has no room for any. */
+  readonly devices: Devices | null;
   readonly machine: Machine;
   readonly words: WatchedWords;
   /** Frames that were given to the allocator at boot. */
@@ -41,10 +47,17 @@ export interface Reading {
 /** Boots the machine that the scenario asks for. Throws DesignError where the design cannot have it. */
 export function bootSubject(asked: KernelRequest, design: Design): Subject {
   let words: WatchedWords | null = null;
-  const kernel = Kernel.boot(asked, design, (size) => (words = new WatchedWords(size)));
+  // What describes a large device is runs of equal rows: kept as such where bytes would be too many.
+  const kernel = Kernel.boot(
+    asked,
+    design,
+    (size) =>
+      (words = new WatchedWords(size, size > DENSE_LIMIT ? new SparseWords() : undefined)),
+  );
   const { machine, given } = kernel;
   const tallies = watchCaches(machine, words);
-  return { kernel, machine, words: mustHave(words), given, tallies };
+  const devices = machine.deviceArea === null ? null : Devices.attach(kernel);
+  return { kernel, devices, machine, words: mustHave(words), given, tallies };
 }
 
 function mustHave(words: WatchedWords | null): WatchedWords {
@@ -68,12 +81,20 @@ export function readingOf(subject: Subject): Reading {
     const kind = `${cache.name} descriptors`;
     metadata.set(kind, (metadata.get(kind) ?? 0) + cache.slabs * machine.pageSize);
   }
+  if (machine.deviceArea !== null) metadata.set("device records", deviceBytes(machine));
   return {
     metadata,
     freePages: freePages(machine),
     allocated: tallies.map((t) => t.up),
     freed: tallies.map((t) => t.down),
   };
+}
+
+/** What describes device memory: its records, and folios of its own. */
+function deviceBytes(machine: Machine): number {
+  const usage = machine.caches.usage().slice(machine.design.caches.length);
+  const slabs = usage[O_DEVICE_FOLIO].slabs + usage[O_DEVICE_FOLIO_LARGE].slabs;
+  return ((machine.deviceArea?.frames ?? 0) + slabs) * machine.pageSize;
 }
 
 function freePages(machine: Machine): number {

@@ -18,11 +18,12 @@ import { PageRecord } from "../design/device-record/page.js";
 import { T_ANON } from "../design/word/axis-types.js";
 import type { Design } from "../design/presets.js";
 import { ERRNO, MmError } from "../errors.js";
-import { DEVICE_SPACE_SIZE } from "../layout/generated/offsets.js";
+import { DEVICE_SPACE_SIZE, MM_MMAP_LOCK, MM_MM_USERS } from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import { S_DEVICE_NAME } from "../process/core.js";
 import type { Kernel } from "../process/kernel.js";
+import { downRead, upRead } from "../process/locks.js";
 import { MapCounts } from "../process/map-counts.js";
 import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE, O_MAPLE_NODE } from "../process/objects.js";
 import { Collect } from "./collect.js";
@@ -32,6 +33,7 @@ import { Evict } from "./evict.js";
 import { Exclusive } from "./exclusive.js";
 import { Hmm } from "./hmm/hmm.js";
 import { HoleFill } from "./hole-fill.js";
+import type { MigrateVmaArgs } from "./migrate-args.js";
 import { MigratePfns } from "./migrate-pfn.js";
 import { MigrateVma } from "./migrate-vma.js";
 import { Moves } from "./moves.js";
@@ -42,6 +44,7 @@ import { Pagemaps } from "./pagemaps.js";
 import { PhysicalSpace } from "./physical-space.js";
 import { PrivateSplits } from "./private-split.js";
 import type { Side } from "./side.js";
+import { Transfers, type GivePage } from "./transfers.js";
 import { ZoneDevice } from "./zone-device.js";
 
 const NONE = 0 as Ref;
@@ -67,6 +70,8 @@ export class Devices {
   readonly exclusive: Exclusive;
   readonly entries: Entries;
   readonly hmm: Hmm;
+  readonly privateSplits: PrivateSplits;
+  readonly transfers: Transfers;
   /** First device-private page: every frame's number is below it. */
   readonly firstPrivate: number;
   readonly #owners = new Map<object, number>();
@@ -140,6 +145,7 @@ export class Devices {
     this.moves = new Moves(base, this.numbers, this.system, this.privates, this.mutants);
     this.pfns = new MigratePfns(this.numbers, this.mutants, room.first);
     const privateSplits = new PrivateSplits(base, this.moves, this.pagemaps, this.zoneDevice);
+    this.privateSplits = privateSplits;
     const collect = new Collect(
       base,
       this.pfns,
@@ -149,6 +155,7 @@ export class Devices {
       privateSplits,
     );
     const holes = new HoleFill(base, this.moves, this.pfns, this.pagemaps);
+    holes.missing = (vma) => kernel.faults.userfaultfdMissing(vma);
     this.migrate = new MigrateVma(collect, kernel.unmap, kernel.splits, privateSplits, holes);
     this.migrate.ownerId = holes.ownerId = (owner) => this.ownerId(owner);
     this.evict = new Evict(this.migrate, this.zoneDevice);
@@ -163,6 +170,7 @@ export class Devices {
     );
     this.entries.expelCoherent = (pfn) => this.evict.coherent(pfn);
     this.hmm = new Hmm(this);
+    this.transfers = new Transfers(this);
     base.device = this.entries;
     base.zap.device = this.entries;
   }
@@ -265,9 +273,73 @@ export class Devices {
     return page;
   }
 
-  /** What a page of any side holds is in another one too. */
+  /** What pages of any side hold is in others too; zeroes where `from` is −1, no page. */
   copy(from: number, to: number, pages = 1): void {
-    for (let i = 0; i < pages; i++) this.base.core.content.copy(from + i, to + i);
+    const { content } = this.base.core;
+    for (let i = 0; i < pages; i++)
+      if (from < 0) content.clear(to + i);
+      else content.copy(from + i, to + i);
+  }
+
+  /** What the device itself loads from a page of any side, from byte `at` on. */
+  load(page: number, at: number, out: Uint8Array): void {
+    this.base.core.content.read(page, at, out);
+  }
+
+  /** What the device stores into one. */
+  store(page: number, at: number, bytes: Uint8Array): void {
+    const { core } = this.base;
+    core.content.write(page, at, bytes);
+    core.watch?.wrote(page);
+  }
+
+  /** mmap_read_lock: VMAs stay as they are. */
+  mmapReadLock(mm: Ref): void {
+    downRead(this.base.w, mm, MM_MMAP_LOCK);
+  }
+
+  mmapReadUnlock(mm: Ref): void {
+    upRead(this.base.w, mm, MM_MMAP_LOCK);
+  }
+
+  /** vma_lookup: the VMA over a page, with the process locked; 0 for none. */
+  vmaLookup(mm: Ref, vpn: number): Ref {
+    return this.base.vmas.tree.lookup(mm, vpn);
+  }
+
+  /** Page behind the last one of a VMA. */
+  vmaEnd(vma: Ref): number {
+    return this.base.vmas.tree.end(vma);
+  }
+
+  /** Whether mmget_not_zero would succeed: of a process whose mm_struct somebody keeps (a notifier does). */
+  isAlive(mm: Ref): boolean {
+    return this.base.w.load32(mm, MM_MM_USERS) > 0;
+  }
+
+  /** A whole migration (see Transfers.migrateVma): pages that migrated, or −EINVAL. */
+  migrateVma(args: MigrateVmaArgs, give: GivePage): number {
+    return this.transfers.migrateVma(args, give);
+  }
+
+  /** What migrate_to_ram does where nothing else is wanted (see Transfers.bringBack). */
+  bringBack(args: MigrateVmaArgs): number {
+    return this.transfers.bringBack(args);
+  }
+
+  /** Brings all pages of a map back to RAM; pages that stay in service (see Transfers.evictPages). */
+  evictAll(map: DevPagemap): number {
+    return this.transfers.evictPages(map);
+  }
+
+  /** memunmap_pages: kills the map, waits for its pages, takes it away. */
+  unmapPages(map: DevPagemap): void {
+    this.pagemaps.unmap(map);
+  }
+
+  /** Bytes that describe the pages of a map, once all of them are in service. */
+  recordBytes(map: DevPagemap): number {
+    return map.pages * this.zoneDevice.of(map.first).record.bytesPerPage;
   }
 
   /** A locked page of RAM for a migration, 2^order of them; −12 where there is none. */

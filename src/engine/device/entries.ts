@@ -20,7 +20,6 @@ import type { DeviceEntries } from "../process/device-entries.js";
 import {
   SWP_DEVICE_EXCLUSIVE,
   SWP_DEVICE_WRITE,
-  swapOffset,
   swapType,
   isDevicePrivate,
 } from "../process/entry.js";
@@ -135,7 +134,7 @@ export class Entries implements DeviceEntries {
     w.store64(table, off, 0, 0);
     w.add32(mm, MM_RSS_ANON, -1);
     if (swapType(hi) === SWP_DEVICE_EXCLUSIVE) {
-      const pfn = swapOffset(lo, hi);
+      const pfn = this.numbers.lent(lo, hi);
       const folio = folios.ofPage(pfn);
       const order = this.base.core.design.orderOf(pfn);
       if (counts.removePtes(folio, pfn, order, 1, mmId)) this.base.deferred.add(folio, order);
@@ -223,7 +222,7 @@ export class Entries implements DeviceEntries {
   takeBack(vma: Ref, table: Ref, vpn: number, pfn: number): boolean {
     const lo = this.base.w.load64(table, pteAt(vpn));
     const { hi } = this.base.w;
-    if (swapType(hi) !== SWP_DEVICE_EXCLUSIVE || swapOffset(lo, hi) !== pfn) return false;
+    if (swapType(hi) !== SWP_DEVICE_EXCLUSIVE || this.numbers.lent(lo, hi) !== pfn) return false;
     this.exclusive.takeBack(vma, table, vpn, lo, hi);
     return true;
   }

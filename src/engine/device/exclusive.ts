@@ -23,10 +23,9 @@ import {
   PTE_SPECIAL,
   PTE_THERE,
   PTE_WRITE,
-  swapOffset,
 } from "../process/entry.js";
 import { FOLL_WRITE, type Gup } from "../process/gup.js";
-import { MMU_NOTIFY_EXCLUSIVE } from "../process/notifier/events.js";
+import { MMU_NOTIFY_CLEAR, MMU_NOTIFY_EXCLUSIVE } from "../process/notifier/events.js";
 import { pteAt } from "../process/page-tables.js";
 import { pteNx, pteRights } from "../process/protection.js";
 import type { Numbers } from "./numbers.js";
@@ -105,10 +104,11 @@ export class Exclusive {
   /** remove_device_exclusive_entry: an access of the process takes the page back. */
   remove(vma: Ref, mm: Ref, table: Ref, vpn: number, lo: number, hi: number): number {
     const { w, tables, folios, notifiers } = this.base;
-    const folio = folios.ofPage(swapOffset(lo, hi));
+    const folio = folios.ofPage(this.numbers.lent(lo, hi));
     folios.get(folio);
     folios.lock(folio);
-    notifiers.start(mm, vpn, vpn + 1, MMU_NOTIFY_EXCLUSIVE);
+    // Not the event of its making: to who hears it this is an entry that is cleared.
+    notifiers.start(mm, vpn, vpn + 1, MMU_NOTIFY_CLEAR);
     const desc = tables.lock(table);
     if (w.load64(table, pteAt(vpn)) === lo && w.hi === hi) this.#put(vma, table, vpn, lo, hi);
     tables.unlock(desc);
@@ -121,7 +121,7 @@ export class Exclusive {
   /** try_restore_exclusive_pte: with the table's lock, as fork meets it. */
   restore(vma: Ref, table: Ref, vpn: number, lo: number, hi: number): void {
     const { folios } = this.base;
-    const folio = folios.ofPage(swapOffset(lo, hi));
+    const folio = folios.ofPage(this.numbers.lent(lo, hi));
     // −EBUSY in the kernel, which drops its locks and waits.
     folios.waitClear(folio, PG_LOCKED);
     this.#put(vma, table, vpn, lo, hi);
@@ -135,7 +135,7 @@ export class Exclusive {
   /** restore_exclusive_pte */
   #put(vma: Ref, table: Ref, vpn: number, lo: number, hi: number): void {
     const { w, vmas, core } = this.base;
-    const pfn = swapOffset(lo, hi);
+    const pfn = this.numbers.lent(lo, hi);
     const flags = vmas.flags(vma);
     const write =
       (flags & VM_WRITE) !== 0 && core.design.isExclusive(pfn) ? PTE_WRITE | PTE_DIRTY : 0;

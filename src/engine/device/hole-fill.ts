@@ -113,7 +113,7 @@ export class HoleFill {
     const { w, tables, vmas, core } = this.base;
     const mm = vmas.mm(vma);
     const pmds = tables.ensurePmd(mm, vpn);
-    if (pmds === NONE || !this.#isOpen(pmds, vpn)) return false;
+    if (pmds === NONE || !this.#isOpen(mm, pmds, vpn)) return false;
     const table = tables.ensurePte(mm, vpn);
     if (table === NONE) return false;
     const side = this.moves.sideOf(to);
@@ -137,13 +137,14 @@ export class HoleFill {
   }
 
   /** The PMD entry is empty, leads to a table, or is the huge zero page, which is split. */
-  #isOpen(pmds: Ref, vpn: number): boolean {
+  #isOpen(mm: Ref, pmds: Ref, vpn: number): boolean {
     const { w, core, zap, tables } = this.base;
     const lo = w.load64(pmds, pmdAt(vpn));
     const hi = w.hi;
     if ((lo | hi) === 0 || tables.below(pmds, pmdAt(vpn)) !== NONE) return true;
     if ((lo & PTE_THERE) === 0 || !core.isHugeZero(ptePfn(lo & ~PMD_HUGE, hi))) return false;
-    return zap.splitPmd(NONE, 0, pmds, vpn) === 0;
+    // Of the zero page nobody counts mappings; who mirrors the range has been told.
+    return zap.splitTold(mm, 0, pmds, vpn) === 0;
   }
 
   #fillPmd(vma: Ref, vpn: number, to: number): boolean {

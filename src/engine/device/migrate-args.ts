@@ -33,8 +33,13 @@ export interface MigrateVmaArgs {
   cpages: number;
 }
 
-/** Arguments with room for so many pages. */
-export const migrateArgs = (pages: number): MigrateVmaArgs => ({
+/** What a driver sets of its arguments. */
+export type MigrateVmaFields = Partial<
+  Pick<MigrateVmaArgs, "vma" | "start" | "end" | "flags" | "owner" | "faultPage">
+>;
+
+/** Arguments with room for so many pages; what is left out is nothing, none, 0. */
+export const migrateArgs = (pages: number, fields: MigrateVmaFields = {}): MigrateVmaArgs => ({
   vma: 0 as Ref,
   start: 0,
   end: 0,
@@ -45,4 +50,5 @@ export const migrateArgs = (pages: number): MigrateVmaArgs => ({
   faultPage: -1,
   npages: 0,
   cpages: 0,
+  ...fields,
 });

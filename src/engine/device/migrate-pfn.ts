@@ -9,6 +9,7 @@
  * Source: include/linux/migrate.h of the mm tree of July 2026;
  * MIGRATE_PFN_DEVICE_PRIVATE of the series of 2026 (device-facts §2.3).
  */
+import { IN_MIGRATE_ARRAY, TOLD_BY_FLAG, TOLD_BY_STRUCT } from "../process/number-witness.js";
 import type { Mutants } from "./mutants.js";
 import type { Numbers } from "./numbers.js";
 
@@ -39,6 +40,12 @@ export class MigratePfns {
 
   /** migrate_pfn_from_page, into entry `i`. */
   set(array: Int32Array, i: number, page: number, flags: number): void {
+    this.#set(array, i, page, flags);
+    const { witness } = this.numbers;
+    if (witness !== null) witness.made(IN_MIGRATE_ARRAY, array[i << 1], array[(i << 1) + 1], page);
+  }
+
+  #set(array: Int32Array, i: number, page: number, flags: number): void {
     if (page < this.#firstPrivate) {
       // Version 1 of the series took all device memory for private (device-facts §2.2).
       const mixed = this.mutants.coherentMix && this.#ownKind && page >= this.#firstDevice;
@@ -60,10 +67,19 @@ export class MigratePfns {
     if ((lo & MIGRATE_PFN_VALID) === 0) return -1;
     const hi = array[(i << 1) + 1];
     const low = ((lo >>> MIGRATE_PFN_SHIFT) | (hi << (32 - MIGRATE_PFN_SHIFT))) >>> 0;
+    const { naming } = this.numbers;
     if ((lo & MIGRATE_PFN_DEVICE_PRIVATE) !== 0)
-      return this.numbers.naming.find(low, hi >>> MIGRATE_PFN_SHIFT);
-    if (this.#ownKind || low < this.#firstPrivate) return low;
-    return this.numbers.naming.find(low, 0);
+      return this.#read(TOLD_BY_FLAG, true, lo, hi, naming.find(low, hi >>> MIGRATE_PFN_SHIFT));
+    if (this.#ownKind) return this.#read(TOLD_BY_FLAG, false, lo, hi, low);
+    // A pfn among pfns: what memory it is of only its struct page says.
+    const isPrivate = low >= this.#firstPrivate;
+    return this.#read(TOLD_BY_STRUCT, isPrivate, lo, hi, isPrivate ? naming.find(low, 0) : low);
+  }
+
+  #read(told: number, isPrivate: boolean, lo: number, hi: number, page: number): number {
+    const { witness } = this.numbers;
+    if (witness !== null) witness.read(IN_MIGRATE_ARRAY, told, isPrivate, lo, hi, page);
+    return page;
   }
 }
 

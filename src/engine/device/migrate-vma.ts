@@ -229,12 +229,15 @@ export class MigrateVma {
         continue;
       }
       if ((flagsAt(src, i) & MIGRATE_PFN_MIGRATE) === 0) continue;
+      const large = (flagsAt(src, i) & MIGRATE_PFN_COMPOUND) !== 0;
+      const toLarge = (flagsAt(dst, i) & MIGRATE_PFN_COMPOUND) !== 0;
       if (from < 0) {
+        // A huge place that single pages were brought for: each of them is inserted.
+        if (large && !toLarge)
+          for (let k = i; k < i + PMD_PAGES && k < n; k++) src[k << 1] = MIGRATE_PFN_MIGRATE;
         if (args === null || !this.holes.fill(args, i, to)) clearMigrate(src, i);
         continue;
       }
-      const large = (flagsAt(src, i) & MIGRATE_PFN_COMPOUND) !== 0;
-      const toLarge = (flagsAt(dst, i) & MIGRATE_PFN_COMPOUND) !== 0;
       if (large && !toLarge && !this.#splitSource(src, i, from, faultPage, args)) {
         clearMigrate(src, i);
         continue;

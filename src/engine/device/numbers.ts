@@ -28,6 +28,12 @@ import {
   swapOffset,
   swapType,
 } from "../process/entry.js";
+import {
+  IN_PAGE_TABLE,
+  TOLD_BY_STRUCT,
+  TOLD_BY_TYPE,
+  type NumberWitness,
+} from "../process/number-witness.js";
 
 /** How a migration entry was mapped before. */
 export const MOVES_READ = 0;
@@ -40,6 +46,8 @@ export class Numbers {
   readonly w: Words;
   readonly firstPrivate: number;
   readonly #ownKind: boolean;
+  /** Who is told of every number that is made or followed; null in fast runs. */
+  witness: NumberWitness | null = null;
   /** High half of the entry that was made last. */
   hi = 0;
   /** High part of the number that `low` gave last. */
@@ -55,7 +63,7 @@ export class Numbers {
 
   /** struct dev_pagemap of a page in service. */
   #map(page: number): Ref {
-    return this.w.load32(this.record.home(this.record.folioOf(page)), this.record.pgmapAt) as Ref;
+    return this.record.pgmapOf(this.record.folioOf(page));
   }
 
   /** Low half of a private page's number; the high one in `above`. */
@@ -75,31 +83,47 @@ export class Numbers {
     const low = this.naming.numberLow(page, map);
     const type = write ? SWP_DEVICE_WRITE : SWP_DEVICE_READ;
     this.hi = deviceHigh(type, low, this.naming.numberHigh(page, map));
-    return swapLow(low, false);
+    return this.#made(swapLow(low, false), page);
+  }
+
+  #made(lo: number, page: number): number {
+    if (this.witness !== null) this.witness.made(IN_PAGE_TABLE, lo, this.hi, page);
+    return lo;
+  }
+
+  #read(told: number, isPrivate: boolean, lo: number, hi: number, page: number): number {
+    if (this.witness !== null) this.witness.read(IN_PAGE_TABLE, told, isPrivate, lo, hi, page);
+    return page;
   }
 
   /** make_…_migration_entry for a page of either side. */
   migrationEntry(page: number, how: number): number {
     if (page < this.firstPrivate) {
       this.hi = swapHigh(SWP_MIGRATION_READ + how, page);
-      return swapLow(page, how !== MOVES_READ);
+      return this.#made(swapLow(page, how !== MOVES_READ), page);
     }
     const map = this.#map(page);
     const low = this.naming.numberLow(page, map);
     const first = this.#ownKind ? SWP_DEVICE_MIGRATION_READ : SWP_MIGRATION_READ;
     this.hi = deviceHigh(first + how, low, this.naming.numberHigh(page, map));
-    return swapLow(low, how !== MOVES_READ);
+    return this.#made(swapLow(low, how !== MOVES_READ), page);
   }
 
   /** make_device_exclusive_entry: of a page of RAM. */
   exclusiveEntry(pfn: number): number {
     this.hi = swapHigh(SWP_DEVICE_EXCLUSIVE, pfn);
-    return swapLow(pfn, false);
+    return this.#made(swapLow(pfn, false), pfn);
+  }
+
+  /** Frame of an exclusive entry: its page is RAM. */
+  lent(lo: number, hi: number): number {
+    return this.#read(TOLD_BY_TYPE, false, lo, hi, swapOffset(lo, hi));
   }
 
   /** Page that an entry's number names among the private ones; −1 for none. */
   find(lo: number, hi: number): number {
-    return this.naming.find(swapOffset(lo, hi), deviceNumberHigh(hi));
+    const page = this.naming.find(swapOffset(lo, hi), deviceNumberHigh(hi));
+    return this.#read(TOLD_BY_TYPE, true, lo, hi, page);
   }
 
   /** softleaf_is_migration, of either kind. */
@@ -127,9 +151,13 @@ export class Numbers {
   moving(lo: number, hi: number): number {
     const type = swapType(hi);
     const number = swapOffset(lo, hi);
-    if (type <= SWP_DEVICE_MIGRATION_WRITE) return this.naming.find(number, deviceNumberHigh(hi));
-    if (this.#ownKind || number < this.firstPrivate) return number;
-    return this.naming.find(number, 0);
+    if (type <= SWP_DEVICE_MIGRATION_WRITE)
+      return this.#read(TOLD_BY_TYPE, true, lo, hi, this.naming.find(number, deviceNumberHigh(hi)));
+    if (this.#ownKind) return this.#read(TOLD_BY_TYPE, false, lo, hi, number);
+    // A pfn among pfns: what memory it is of only its struct page says.
+    const isPrivate = number >= this.firstPrivate;
+    const page = isPrivate ? this.naming.find(number, 0) : number;
+    return this.#read(TOLD_BY_STRUCT, isPrivate, lo, hi, page);
   }
 
   /** Whether an entry that is not present is the device layer's. */
@@ -139,7 +167,9 @@ export class Numbers {
     if (type === SWP_DEVICE_EXCLUSIVE) return true;
     if (type >= SWP_DEVICE_MIGRATION_READ && type <= SWP_DEVICE_MIGRATION_WRITE) return true;
     if (this.#ownKind || type < SWP_MIGRATION_READ || type > SWP_MIGRATION_WRITE) return false;
-    return swapOffset(lo, hi) >= this.firstPrivate && this.naming.find(swapOffset(lo, hi), 0) >= 0;
+    const number = swapOffset(lo, hi);
+    if (number < this.firstPrivate) return false;
+    return this.#read(TOLD_BY_STRUCT, true, lo, hi, this.naming.find(number, 0)) >= 0;
   }
 }
 

@@ -195,6 +195,9 @@ export class Pagemaps {
       if (map.type !== MEMORY_DEVICE_PRIVATE || record.name === "page")
         device.base.core.machine.zones.setZone(start, start + pages, map.zone);
     if (device.choice.deviceLifetime !== "static") return this.#makeGeneric(map);
+    // What can never fit is not begun.
+    const { machine } = device.base.core;
+    if (map.pages * record.bytesPerPage > machine.freeFrames() * machine.pageSize) return false;
     for (const [i, { start, pages }] of map.ranges.entries()) {
       if (
         device.area.take(record.rowRef(start), record.rowOff(start), pages * record.bytesPerPage)
@@ -249,13 +252,12 @@ export class Pagemaps {
   ofPage(page: number): DevPagemap | null {
     if (this.device.refcountOf(page) === 0) return null;
     const { record } = this.device.of(page);
-    const words = this.device.base.w.load32(record.home(record.folioOf(page)), record.pgmapAt) as Ref;
-    return this.maps.get(words) ?? null;
+    return this.maps.get(record.pgmapOf(record.folioOf(page))) ?? null;
   }
 
   /** page_pgmap: the map of a folio in service. Throws RangeError where there is none. */
   mapOfFolio(folio: Ref, record: DeviceRecord): DevPagemap {
-    const map = this.maps.get(this.device.base.w.load32(record.home(folio), record.pgmapAt) as Ref);
+    const map = this.maps.get(record.pgmapOf(folio));
     if (map === undefined) throw new RangeError("a folio in service has no page map");
     return map;
   }
@@ -269,15 +271,20 @@ export class Pagemaps {
     map.put(1);
   }
 
+  /** wait_for_completion: sleeps until a map that was killed has no page in service any more. */
+  waitDrained(map: DevPagemap): void {
+    this.device.base.w.await32(map.words, DEV_PAGEMAP_DONE, 1);
+  }
+
   /**
    * memunmap_pages, memunmap_device_private_pagemap: kills the map, waits until
    * every page in service came back, and takes it away. The wait ends never where
    * the driver did not bring its pages back before (Deadlock where nobody else runs).
    */
   unmap(map: DevPagemap): void {
-    const { w, core } = this.device.base;
+    const { core } = this.device.base;
     this.kill(map);
-    w.await32(map.words, DEV_PAGEMAP_DONE, 1);
+    this.waitDrained(map);
     if (map.type === MEMORY_DEVICE_GENERIC && this.device.choice.activation === "init")
       this.#endGeneric(map);
     const early = this.mutants.freeBeforeErase;

@@ -127,7 +127,7 @@ export class PrivateSplits {
       folios.setMapping(part, mapping, bits);
       folios.setIndex(part, index + at - page);
       base.core.setPointer(part, record.layout.memcg, memcg);
-      w.store32(record.home(part), record.pgmapAt, map.words);
+      record.setPgmap(part, map.words);
       w.store32(record.home(part), record.dataAt, data);
       if (at > page) {
         // Each part stands for itself in the map's count from now on.

@@ -176,7 +176,7 @@ export class ZoneDevice {
     force: boolean,
   ): void {
     const { w } = this.base;
-    w.store32(record.home(folio), record.pgmapAt, map.words);
+    record.setPgmap(folio, map.words);
     map.tryGet(this.#refs(map, order), force);
     w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, 1 << order);
     w.store32(folio, record.layout.refcount, 1);
@@ -248,7 +248,7 @@ export class ZoneDevice {
     const { record, folios } = this.of(page);
     const order = record.orderOf(page);
     const pages = 1 << order;
-    const map = this.mapOf(w.load32(record.home(folio), record.pgmapAt) as Ref);
+    const map = this.mapOf(record.pgmapOf(folio));
     if (map === undefined) throw new RangeError(`page ${page} of a device has no page map`);
     base.core.content.clearBlock(page, order);
     const memcg = base.core.pointer(folio, record.layout.memcg);

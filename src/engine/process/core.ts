@@ -12,6 +12,7 @@ import { MISC_ZERO } from "../design/word/axis-types.js";
 import type { Machine } from "../machine.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "../words/words.js";
 import { Content } from "./content.js";
+import type { NumberWitness } from "./number-witness.js";
 import type { Watch } from "./watch.js";
 
 // Words of the machine-wide state, from `core.state`.
@@ -77,6 +78,8 @@ export class Core {
   readonly nodes: number;
   /** Events for the sanitizer; null while it is off. */
   watch: Watch | null = null;
+  /** Who is told of numbers of pages; null while nobody checks them. */
+  witness: NumberWitness | null = null;
   /** Number of operations so far, for reports. */
   step = 0;
   readonly #firstObject: number;

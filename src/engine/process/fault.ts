@@ -16,10 +16,12 @@ import { T_ANON } from "../design/word/axis-types.js";
 import type { Base } from "./base.js";
 import {
   FAULT_OOM,
+  FAULT_RETRY,
   FAULT_SIGBUS,
   FAULT_SIGSEGV,
   VM_HUGETLB,
   VM_SHARED,
+  VM_UFFD_MISSING,
   VM_WRITE,
 } from "./constants.js";
 import type { CopyOnWrite } from "./cow.js";
@@ -51,6 +53,12 @@ export class Faults {
   readonly hugetlb: Hugetlb;
   readonly swapIn: SwapFaults;
   readonly thp: ThpPolicy;
+  /**
+   * handle_userfault, after FAULT_RETRY and with no lock held: has the reader of the
+   * userfaultfd called that page `vpn` is missing. True: fault again. False: nobody
+   * will ever wake who waits there (EDEADLK). Set by the layer of userfaultfd.
+   */
+  onRetry: (mm: Ref, vpn: number, write: boolean) => boolean = () => false;
   /** Order that `#allocAnon` gave last. */
   #order = 0;
 
@@ -82,10 +90,19 @@ export class Faults {
         ? FAULT_SIGSEGV
         : this.inVma(vma, mm, vpn, write, false);
     upRead(w, mm, MM_MMAP_LOCK);
-    return result;
+    return result === FAULT_RETRY && this.onRetry(mm, vpn, write) ? 0 : result;
   }
 
-  /** handle_mm_fault, with the process locked. `unshare` asks for a page of one's own without writing. */
+  /** userfaultfd_missing: what a VMA lacks is its userfaultfd's business. */
+  userfaultfdMissing(vma: Ref): boolean {
+    return (this.base.vmas.flags(vma) & VM_UFFD_MISSING) !== 0;
+  }
+
+  /**
+   * handle_mm_fault, with the process locked. `unshare` asks for a page of one's own
+   * without writing. Nothing has changed where the answer is FAULT_RETRY; who cannot
+   * let go of the lock takes it as FAULT_SIGBUS.
+   */
   inVma(vma: Ref, mm: Ref, vpn: number, write: boolean, unshare: boolean): number {
     const { w, vmas, tables } = this.base;
     const flags = vmas.flags(vma);
@@ -146,7 +163,8 @@ export class Faults {
   /** do_anonymous_page: the zero page for a read, a charged page or more for a write. */
   #anonymous(vma: Ref, mm: Ref, table: Ref, vpn: number, write: boolean, flags: number): number {
     const { w, vmas, tables, core, folios, anonVmas, rmap } = this.base;
-    if ((flags & VM_SHARED) !== 0) return FAULT_SIGBUS;
+    if ((flags & (VM_SHARED | VM_UFFD_MISSING)) !== 0)
+      return (flags & VM_SHARED) !== 0 ? FAULT_SIGBUS : FAULT_RETRY;
     const off = pteAt(vpn);
     const rights = pteRights(flags, false);
     const nx = pteNx(flags);

@@ -19,6 +19,8 @@ import type { Core } from "./core.js";
 import { FolioFields } from "./folio-fields.js";
 import { spinLock, spinUnlock } from "./locks.js";
 import { ENOMEM } from "./constants.js";
+import { swapOffset } from "./entry.js";
+import { IN_PAGE_TABLE, TOLD_BY_TYPE } from "./number-witness.js";
 import { LRUVEC_LISTS, LRUVEC_LRU_LOCK, LRUVEC_SIZES } from "../layout/generated/offsets.js";
 import type { Memcgs } from "./memcg.js";
 
@@ -232,6 +234,14 @@ export class Folios extends FolioFields {
   ofPage(pfn: number): Ref {
     const lo = this.core.design.ownerWord(pfn);
     return this.core.design.folioOfOwner(lo, this.w.hi);
+  }
+
+  /** softleaf_to_folio of a migration entry that is no device's: its number is a frame. */
+  ofMigration(lo: number, hi: number): Ref {
+    const pfn = swapOffset(lo, hi);
+    const { witness } = this.core;
+    if (witness !== null) witness.read(IN_PAGE_TABLE, TOLD_BY_TYPE, false, lo, hi, pfn);
+    return this.ofPage(pfn);
   }
 
   /** The type an anonymous folio has. */

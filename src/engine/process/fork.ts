@@ -306,7 +306,7 @@ export class Forks {
       w.add32(child, MM_RSS_SWAP, 1);
       low = lo & ~SWP_EXCLUSIVE;
     } else if (isMigration(lo, hi)) {
-      const folio = folios.ofPage(swapOffset(lo, hi));
+      const folio = folios.ofMigration(lo, hi);
       if (folio !== NONE) w.add32(child, zap.rssOf(folio), 1);
       high = swapHigh(SWP_MIGRATION_READ, swapOffset(lo, hi));
     }

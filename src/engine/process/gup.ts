@@ -18,12 +18,14 @@ import { PG_REFERENCED } from "../design/word/axis-flags.js";
 import { tryGetFolio } from "../pages/lookup.js";
 import type { Base } from "./base.js";
 import {
+  EDEADLK,
   EFAULT,
   EHWPOISON,
   EINVAL,
   ENOMEM,
   FAULT_HWPOISON,
   FAULT_OOM,
+  FAULT_RETRY,
   MMF_HAS_PINNED,
   PMD_ORDER,
   VM_IO,
@@ -240,6 +242,15 @@ export class Gup {
     let error = 0;
     while (got < count) {
       const pfn = this.#slowOne(mm, vpn + got, flags);
+      if (pfn === FAULT_RETRY) {
+        // FOLL_UNLOCKABLE: whoever reads the userfaultfd may need the lock.
+        upRead(w, mm, MM_MMAP_LOCK);
+        const answered = this.faults.onRetry(mm, vpn + got, (flags & FOLL_WRITE) !== 0);
+        downRead(w, mm, MM_MMAP_LOCK);
+        if (answered) continue;
+        error = EDEADLK;
+        break;
+      }
       if (pfn < 0) {
         error = pfn;
         break;
@@ -271,6 +282,7 @@ export class Gup {
       const unshare = found === -MUST_UNSHARE;
       const write = (flags & FOLL_WRITE) !== 0;
       const result = this.faults.inVma(vma, mm, vpn, write && !unshare, unshare);
+      if (result === FAULT_RETRY) return result;
       if (result === FAULT_OOM) return ENOMEM;
       if (result === FAULT_HWPOISON && (flags & FOLL_HWPOISON) !== 0) return EHWPOISON;
       if (result !== 0) return EFAULT;
@@ -279,11 +291,18 @@ export class Gup {
 
   /**
    * populate_vma_page_range, faultin_page_range for one page with the process
-   * locked: it is there afterwards, and nobody holds it. 0 or an errno.
+   * locked: it is there afterwards, and nobody holds it. 0, an errno, or FAULT_RETRY,
+   * which is for the caller to answer.
    */
-  populate(vma: Ref, mm: Ref, vpn: number, flags: number): number {
+  faultIn(vma: Ref, mm: Ref, vpn: number, flags: number): number {
     const refused = this.#checkVma(vma, flags);
     return refused !== 0 ? refused : Math.min(this.#find(vma, mm, vpn, flags | FOLL_HWPOISON), 0);
+  }
+
+  /** The same for who keeps the lock: no userfaultfd is asked, what it would have to say is EFAULT. */
+  populate(vma: Ref, mm: Ref, vpn: number, flags: number): number {
+    const result = this.faultIn(vma, mm, vpn, flags);
+    return result === FAULT_RETRY ? EFAULT : result;
   }
 
   /** check_vma_flags */

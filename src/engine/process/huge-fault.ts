@@ -30,7 +30,6 @@ import {
   PTE_DIRTY,
   PTE_THERE,
   PTE_WRITE,
-  swapOffset,
 } from "./entry.js";
 import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
 import { pmdAt } from "./page-tables.js";
@@ -139,7 +138,7 @@ export class HugeFaults {
       if ((lo | hi) === 0) return 0;
       const { device } = this.base;
       if (device !== null && device.owns(lo, hi)) return device.faultHuge(vma, mm, pmds, vpn, lo, hi);
-      const moving = folios.ofPage(swapOffset(lo, hi));
+      const moving = folios.ofMigration(lo, hi);
       if (moving !== NONE) folios.waitClear(moving, PG_LOCKED);
       return 0;
     }

@@ -209,7 +209,7 @@ export class Kernel extends Operations {
     base.memcgs.drainStocks();
     machine.caches.shrink();
     machine.allocator.drainAll();
-    return machine.config.zones.reduce((sum, _, zone) => sum + machine.buddy.freePages(zone), 0);
+    return machine.freeFrames();
   }
 
   /** vmalloc areas, lists of pages, kernel stacks, ring buffers: mapped, pinned, freed. */

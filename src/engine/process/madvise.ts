@@ -419,7 +419,14 @@ export class Advice {
       if ((flags & (c.VM_PFNMAP | c.VM_IO)) !== 0) break;
       const write = (flags & (c.VM_WRITE | c.VM_SHARED)) === c.VM_WRITE ? FOLL_WRITE : 0;
       const force = (flags & (c.VM_READ | c.VM_WRITE | c.VM_EXEC)) !== 0 ? FOLL_FORCE : 0;
-      if (this.gup.populate(vma, mm, vpn, write | force) !== 0) break;
+      const result = this.gup.faultIn(vma, mm, vpn, write | force);
+      if (result === c.FAULT_RETRY) {
+        upRead(w, mm, MM_MMAP_LOCK);
+        const answered = this.faults.onRetry(mm, vpn, write !== 0);
+        downRead(w, mm, MM_MMAP_LOCK);
+        if (!answered) break;
+        vpn--;
+      } else if (result !== 0) break;
     }
     upRead(w, mm, MM_MMAP_LOCK);
   }
@@ -433,7 +440,10 @@ export class Advice {
       let error = vma === NONE ? c.ENOMEM : 0;
       if (error === 0) error = this.#populateOne(mm, vma, vpn, write);
       upRead(w, mm, MM_MMAP_LOCK);
-      if (error !== 0) return error;
+      if (error === c.FAULT_RETRY) {
+        if (!this.faults.onRetry(mm, vpn, write)) return c.EDEADLK;
+        vpn--;
+      } else if (error !== 0) return error;
     }
     return 0;
   }
@@ -443,6 +453,6 @@ export class Advice {
     if ((flags & (c.VM_PFNMAP | c.VM_IO)) !== 0) return c.EINVAL;
     const needs = write ? c.VM_WRITE : c.VM_READ;
     if ((flags & needs) === 0) return c.EINVAL;
-    return this.gup.populate(vma, mm, vpn, write ? FOLL_WRITE : 0);
+    return this.gup.faultIn(vma, mm, vpn, write ? FOLL_WRITE : 0);
   }
 }

@@ -31,6 +31,7 @@ import { SwapFaults } from "./swap-fault.js";
 import { ThpPolicy } from "./thp-policy.js";
 import { Truncation } from "./truncate.js";
 import { Unmap } from "./unmap.js";
+import { UserFaults } from "./user-faults.js";
 
 /** A process, as the kernel's books know it. */
 export interface Living {
@@ -75,6 +76,7 @@ export class Operations {
   readonly collapse: Collapse;
   readonly ksm: Ksm;
   readonly advice: Advice;
+  readonly userFaults: UserFaults;
   /** Processes that have not ended, by number. */
   readonly processes = new Map<number, Living>();
   /** Pages of processes that somebody holds. */
@@ -121,6 +123,8 @@ export class Operations {
       this.collapse,
       this.ksm,
     );
+    this.userFaults = new UserFaults(this.base);
+    this.faults.onRetry = (mm, vpn, write) => this.userFaults.retry(mm, vpn, write);
     this.remap.populate = (mm, start, end) => this.advice.populateNew(mm, start, end);
   }
 

@@ -12,6 +12,8 @@ import { ERRNO, MmError, SignalError } from "../errors.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import { bits, byteArray, copyLength, oneOf, wholeNumber, word64 } from "./arguments.js";
 import {
+  EDEADLK,
+  FAULT_RETRY,
   FAULT_SIGSEGV,
   MAP_HUGETLB,
   MAP_LOCKED,
@@ -32,6 +34,8 @@ import {
   type VmaFacts,
 } from "./process-facts.js";
 import { eachSpan } from "./spans.js";
+import { waitsForEver } from "./user-faults.js";
+import { UserFaultFd } from "./userfaultfd.js";
 import { UserPages } from "./user-pages.js";
 
 export type { PagemapEntry, Rss, VmaFacts } from "./process-facts.js";
@@ -191,9 +195,26 @@ export class Process {
     return new Process(this.kernel, child);
   }
 
-  /** Ends it: gives back all memory. Throws MmError (ESRCH) the second time. */
+  /**
+   * userfaultfd(2): the process wants to hear of pages that it lacks, and fills them
+   * itself. Closed with the process. Throws MmError (ENOMEM).
+   */
+  userfaultfd(): UserFaultFd {
+    return UserFaultFd.open(this);
+  }
+
+  /**
+   * Ends it: gives back all memory. Throws MmError: ESRCH the second time, EBUSY where
+   * it is called by who answers the process's userfaultfd (simplified: an access waits
+   * for that answer, and could not end in a process that is gone).
+   */
   exit(): void {
-    this.kernel.forks.exit(this.mm);
+    const { mm } = this;
+    const { forks, userFaults } = this.kernel;
+    if (userFaults.waits(mm))
+      throw new MmError(ERRNO.EBUSY, `end process ${this.pid}`, "it waits for its userfaultfd");
+    forks.exit(mm);
+    userFaults.exit(mm);
     this.#alive = false;
     this.kernel.processes.delete(this.pid);
   }
@@ -201,6 +222,7 @@ export class Process {
   /** `noMemory` says why, where the answer is ENOMEM. */
   #check(result: number, asked: string, noMemory: () => string): void {
     if (result >= 0) return;
+    if (result === EDEADLK) throw waitsForEver(asked);
     const why = -result === ERRNO.ENOMEM ? noMemory() : REASONS[-result];
     throw new MmError(-result, asked, why ?? "refused");
   }
@@ -269,6 +291,10 @@ export class Process {
       const result =
         vpn >= 2 ** 31 ? FAULT_SIGSEGV : this.kernel.faults.handle(this.mm, vpn, write);
       if (result === 0) continue;
+      if (result === FAULT_RETRY) {
+        const asked = `process ${this.pid} ${write ? "writes" : "reads"} ${hex(addr)}`;
+        throw waitsForEver(asked);
+      }
       const why = result === FAULT_SIGSEGV ? this.#whyRefused(vpn, write) : undefined;
       throw new SignalError(result, addr, write, this.pid, why);
     }

@@ -50,7 +50,7 @@ export class SwapFaults {
     const { folios, device } = this.base;
     if (device !== null && device.owns(lo, hi)) return device.fault(vma, mm, table, vpn, lo, hi);
     if (isMigration(lo, hi)) {
-      const moving = folios.ofPage(swapOffset(lo, hi));
+      const moving = folios.ofMigration(lo, hi);
       if (moving !== NONE) folios.waitClear(moving, PG_LOCKED);
       return 0;
     }

@@ -32,6 +32,7 @@ import {
   swapType,
 } from "./entry.js";
 import { MMU_NOTIFY_CLEAR } from "./notifier/events.js";
+import { IN_PAGE_TABLE, TOLD_BY_TYPE } from "./number-witness.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 import { pteNx, pteRights } from "./protection.js";
 
@@ -162,7 +163,7 @@ export class Unmap {
           : exclusive
             ? SWP_MIGRATION_READ_EXCLUSIVE
             : SWP_MIGRATION_READ;
-      w.store64(table, off, swapLow(pfn, exclusive), swapHigh(type, pfn));
+      this.#setMigration(table, off, pfn, type, exclusive);
     } else if (by === "swap" && anon) {
       const slot = folios.private(folio) + pfn - core.pfnOf(folio);
       swap.duplicate(slot);
@@ -197,7 +198,7 @@ export class Unmap {
         : exclusive
           ? SWP_MIGRATION_READ_EXCLUSIVE
           : SWP_MIGRATION_READ;
-    w.store64(pmds, off, swapLow(pfn, exclusive), swapHigh(type, pfn));
+    this.#setMigration(pmds, off, pfn, type, exclusive);
     tables.unlock(desc);
     counts.removePmd(folio, PMD_ORDER, counts.mmId(vma));
     folios.put(folio);
@@ -222,6 +223,23 @@ export class Unmap {
     }
   }
 
+  /** Whether a migration entry is of that frame: a device page's is of a type of its own, or of a pfn that no frame has. */
+  #leadsTo(lo: number, hi: number, pfn: number): boolean {
+    const { witness } = this.base.core;
+    if (witness !== null)
+      witness.read(IN_PAGE_TABLE, TOLD_BY_TYPE, false, lo, hi, swapOffset(lo, hi));
+    return swapOffset(lo, hi) === pfn;
+  }
+
+  /** make_…_migration_entry, in its place. */
+  #setMigration(table: Ref, off: number, pfn: number, type: number, exclusive: boolean): void {
+    const lo = swapLow(pfn, exclusive);
+    const hi = swapHigh(type, pfn);
+    const { witness } = this.base.core;
+    if (witness !== null) witness.made(IN_PAGE_TABLE, lo, hi, pfn);
+    this.base.w.store64(table, off, lo, hi);
+  }
+
   #back(
     folio: Ref,
     oldPfn: number,
@@ -238,7 +256,7 @@ export class Unmap {
     const pmd = w.load64(pmds, pmdAt(vpn));
     const pmdHi = w.hi;
     if (isMigration(pmd, pmdHi)) {
-      if (i === 0 && swapOffset(pmd, pmdHi) === oldPfn)
+      if (i === 0 && this.#leadsTo(pmd, pmdHi, oldPfn))
         this.#backHuge(folio, pfn, vma, pmds, vpn, pmd, pmdHi);
       return;
     }
@@ -248,7 +266,7 @@ export class Unmap {
     const desc = tables.lock(table);
     const lo = w.load64(table, off);
     const hi = w.hi;
-    if (isMigration(lo, hi) && swapOffset(lo, hi) === oldPfn) {
+    if (isMigration(lo, hi) && this.#leadsTo(lo, hi, oldPfn)) {
       const flags = vmas.flags(vma);
       const unused = this.#zeroUnused && (flags & VM_LOCKED) === 0 && core.content.isZero(pfn);
       const zero = unused ? core.zeroPage() : -1;

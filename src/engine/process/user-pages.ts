@@ -12,10 +12,13 @@
 import { ERRNO, MmError } from "../errors.js";
 import { MM_PINNED_VM } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
+import { Stop } from "../words/checked.js";
 import { byteArray, copyLength, wholeNumber } from "./arguments.js";
+import { EDEADLK } from "./constants.js";
 import { eachSpan } from "./spans.js";
 import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./gup.js";
 import type { Holder, Operations } from "./operations.js";
+import { waitsForEver } from "./user-faults.js";
 
 /** Whose pages are wanted: a process. */
 export interface PagesOf {
@@ -73,33 +76,42 @@ export class UserPages implements Holder {
   ): UserPages {
     const first = Math.floor(addr / PAGE_SIZE);
     const count = Math.ceil((addr + length) / PAGE_SIZE) - first;
-    const out = { pfns: new Int32Array(count), carried: new Int32Array(count) };
+    const out = { pfns: new Int32Array(count).fill(-1), carried: new Int32Array(count) };
     const { gup } = process.kernel;
     const wants = (flags & FOLL_PIN) !== 0 ? flags : flags | FOLL_GET;
+    const have = (got: number): UserPages =>
+      new UserPages(
+        process,
+        addr % PAGE_SIZE,
+        out.pfns.subarray(0, got),
+        out.carried.subarray(0, got),
+        flags,
+      );
     let got = 0;
     let error = 0;
-    while (got < count && error === 0) {
-      const part = { pfns: out.pfns.subarray(got), carried: out.carried.subarray(got) };
-      const n =
-        how === "fast"
-          ? gup.getFast(process.mm, first + got, count - got, wants, part)
-          : gup.get(process.mm, first + got, count - got, wants, part);
-      if (n < 0) error = n;
-      else got += n;
+    try {
+      while (got < count && error === 0) {
+        const part = { pfns: out.pfns.subarray(got), carried: out.carried.subarray(got) };
+        const n =
+          how === "fast"
+            ? gup.getFast(process.mm, first + got, count - got, wants, part)
+            : gup.get(process.mm, first + got, count - got, wants, part);
+        if (n < 0) error = n;
+        else got += n;
+      }
+    } catch (thrown) {
+      // Who reads the process's userfaultfd threw: what was got by then goes back.
+      if (!(thrown instanceof Stop)) have(out.pfns.filter((pfn) => pfn >= 0).length).release();
+      throw thrown;
     }
-    const pages = new UserPages(
-      process,
-      addr % PAGE_SIZE,
-      out.pfns.subarray(0, got),
-      out.carried.subarray(0, got),
-      flags,
-    );
+    const pages = have(got);
     process.kernel.userPages.add(pages);
     if (error === 0) return pages;
     pages.release();
     const what = (flags & FOLL_PIN) !== 0 ? "pin" : "get";
-    const why = `page ${got} of ${count} cannot be had`;
-    throw new MmError(-error, `${what} ${length} bytes at 0x${addr.toString(16)}`, why);
+    const asked = `${what} ${length} bytes at 0x${addr.toString(16)}`;
+    if (error === EDEADLK) throw waitsForEver(asked);
+    throw new MmError(-error, asked, `page ${got} of ${count} cannot be had`);
   }
 
   /** O_DIRECT into user memory: pins for the time of one write. */

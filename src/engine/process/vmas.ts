@@ -302,7 +302,7 @@ export class Vmas {
     const file = this.file(a);
     if (file !== this.file(b) || this.ops(a) !== this.ops(b)) return false;
     if (this.privateData(a) !== this.privateData(b)) return false;
-    if (this.userfault(a) !== this.userfault(b)) return false;
+    if ((flags & VM_UFFD_MISSING) !== 0 && this.userfault(a) !== this.userfault(b)) return false;
     if (this.pgoff(a) + tree.end(a) - tree.start(a) !== this.pgoff(b)) return false;
     if (!this.#mergeableAnon(a, b, grown)) return false;
     const av = this.anonVmas.of(b);

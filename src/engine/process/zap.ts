@@ -212,7 +212,7 @@ export class Zap {
       w.add32(mm, MM_RSS_SWAP, -1);
       this.swap.free(swapOffset(lo, hi), 1);
     } else if (isMigration(lo, hi)) {
-      const folio = this.folios.ofPage(swapOffset(lo, hi));
+      const folio = this.folios.ofMigration(lo, hi);
       if (folio !== NONE) w.add32(mm, this.rssOf(folio), -1);
     }
     w.store64(table, off, 0, 0);
@@ -252,22 +252,19 @@ export class Zap {
     folios.unlock(folio);
   }
 
-  /** __split_huge_pmd of a device's entry: false where there is none, or one that is on its way. */
+  /** `splitPmd` of a device's entry: false where there is none, or one that is on its way. */
   splitDevicePmd(mm: Ref, mmId: number, pmds: Ref, vpn: number): boolean {
-    const { w, tables, device } = this;
-    if (device === null) return false;
-    const desc = tables.lock(pmds);
-    const off = pmdAt(vpn);
-    const lo = w.load64(pmds, off);
-    const hi = w.hi;
-    const splits = (lo & PTE_THERE) === 0 && (lo | hi) !== 0 && device.isSplittable(lo, hi);
-    if (splits) {
-      const table = tables.withdraw(desc);
-      device.split(mm, mmId, table, lo, hi);
-      tables.setTable(pmds, off, table);
-    }
-    tables.unlock(desc);
-    return splits;
+    const lo = this.w.load64(pmds, pmdAt(vpn));
+    const { hi } = this.w;
+    if (!this.#isDevices(lo, hi)) return false;
+    this.splitPmd(mm, mmId, pmds, vpn);
+    return true;
+  }
+
+  /** A huge page that a device has. */
+  #isDevices(lo: number, hi: number): boolean {
+    if (this.device === null || (lo & PTE_THERE) !== 0 || (lo | hi) === 0) return false;
+    return this.device.isSplittable(lo, hi);
   }
 
   /** A huge page on its way elsewhere, or with a device. */
@@ -283,7 +280,7 @@ export class Zap {
       this.device.zapHuge(mm, mmId, lo, hi);
       return tables.free(mm, kept);
     }
-    const folio = this.folios.ofPage(swapOffset(lo, hi));
+    const folio = this.folios.ofMigration(lo, hi);
     if (folio !== NONE) w.add32(mm, this.rssOf(folio), -PMD_PAGES);
     const table = tables.withdraw(desc);
     tables.unlock(desc);
@@ -312,6 +309,13 @@ export class Zap {
     const off = pmdAt(vpn);
     const lo = w.load64(pmds, off);
     const hi = w.hi;
+    if (this.#isDevices(lo, hi)) {
+      const spread = tables.withdraw(desc);
+      this.device?.split(mm, mmId, spread, lo, hi);
+      tables.setTable(pmds, off, spread);
+      tables.unlock(desc);
+      return 0;
+    }
     if ((lo & PMD_HUGE) === 0 || (lo & PTE_THERE) === 0) {
       tables.unlock(desc);
       return 0;

@@ -20,14 +20,15 @@ const MERGEABLE = 3;
 
 /** Writes down where each frame is; a second place for one is reported. */
 function placesOf({ m, held, slabs, freeLists, pcpLists }: View, report: Report): Uint8Array {
-  const places = new Uint8Array(m.config.frames);
+  // Frames of devices are never the allocator's.
+  const places = new Uint8Array(m.deviceFirst);
   const put = (pfn: number, order: number, place: number): void => {
     for (let at = pfn; at < pfn + 2 ** order; at++) {
       if (places[at] !== NOWHERE) report(at, `it is ${PLACES[places[at]]} and ${PLACES[place]}`);
       places[at] = place;
     }
   };
-  for (const b of held) put(b.pfn, b.order, HELD);
+  for (const b of held) if (b.pfn < m.deviceFirst) put(b.pfn, b.order, HELD);
   for (const s of slabs) put(s.pfn, 0, SLAB);
   for (const list of freeLists) for (const b of list.blocks) put(b.pfn, b.order, FREE);
   for (const list of pcpLists) for (const b of list.blocks) put(b.pfn, b.order, PCP);

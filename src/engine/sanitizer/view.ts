@@ -100,7 +100,7 @@ export function viewOf(m: Machine, claims: Claims): View {
 function walk(m: Machine, head: Ref, name: string, make: (pfn: number) => ListedBlock): List {
   const blocks: ListedBlock[] = [];
   for (let pfn = m.w.load32(head, FIRST) - 1; pfn >= 0; pfn = m.design.nextOf(pfn)) {
-    if (pfn >= m.config.frames)
+    if (pfn >= m.deviceFirst)
       throw new RuleViolation("lists end", pfn, `${name} leads out of the machine`);
     if (blocks.length >= m.config.frames)
       throw new RuleViolation("lists end", pfn, `${name} is a ring`);

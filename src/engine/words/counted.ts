@@ -1,13 +1,14 @@
 /**
- * Counted words: plain memory that also notes which 64-byte cache lines an
- * operation reads and writes.
+ * Counted words: memory (plain, or another kind) that also notes which 64-byte cache
+ * lines an operation reads and writes.
  *
  * `measure` runs one operation and gives the distinct lines; a line that is
  * both read and written counts once in each. The page array and the descriptors
  * start on 64-byte boundaries, so a line here is a line of the real layout.
  */
-import { type Ref } from "../../units.js";
+import type { Bytes, Ref } from "../../units.js";
 import { PlainWords } from "./plain.js";
+import type { Words } from "./words.js";
 
 /** Distinct 64-byte lines of one operation. */
 export interface LineCount {
@@ -17,9 +18,16 @@ export interface LineCount {
   readonly touched: number;
 }
 
-export class CountedWords extends PlainWords {
+export class CountedWords implements Words {
+  hi = 0;
+  /** What keeps the words. */
+  readonly memory: Words;
   #reads = new Set<number>();
   #writes = new Set<number>();
+
+  constructor(size: Bytes, memory: Words = new PlainWords(size)) {
+    this.memory = memory;
+  }
 
   /** Runs `operation` and counts the lines it touches. */
   measure(operation: () => void): LineCount {
@@ -34,47 +42,59 @@ export class CountedWords extends PlainWords {
     };
   }
 
-  override load32(ref: Ref, off: number): number {
+  load32(ref: Ref, off: number): number {
     this.#reads.add(line(ref, off));
-    return super.load32(ref, off);
+    return this.memory.load32(ref, off);
   }
 
-  override store32(ref: Ref, off: number, value: number): void {
+  store32(ref: Ref, off: number, value: number): void {
     this.#writes.add(line(ref, off));
-    super.store32(ref, off, value);
+    this.memory.store32(ref, off, value);
   }
 
-  override load64(ref: Ref, off: number): number {
+  load64(ref: Ref, off: number): number {
     this.#reads.add(line(ref, off));
-    return super.load64(ref, off);
+    const lo = this.memory.load64(ref, off);
+    this.hi = this.memory.hi;
+    return lo;
   }
 
-  override store64(ref: Ref, off: number, lo: number, hi: number): void {
+  store64(ref: Ref, off: number, lo: number, hi: number): void {
     this.#writes.add(line(ref, off));
-    super.store64(ref, off, lo, hi);
+    this.memory.store64(ref, off, lo, hi);
   }
 
-  override cas32(ref: Ref, off: number, expected: number, value: number): boolean {
+  cas32(ref: Ref, off: number, expected: number, value: number): boolean {
     this.#reads.add(line(ref, off));
-    const done = super.cas32(ref, off, expected, value);
+    const done = this.memory.cas32(ref, off, expected, value);
     if (done) this.#writes.add(line(ref, off));
     return done;
   }
 
-  override cas64(ref: Ref, off: number, elo: number, ehi: number, lo: number, hi: number): boolean {
+  cas64(ref: Ref, off: number, elo: number, ehi: number, lo: number, hi: number): boolean {
     this.#reads.add(line(ref, off));
-    const done = super.cas64(ref, off, elo, ehi, lo, hi);
+    const done = this.memory.cas64(ref, off, elo, ehi, lo, hi);
     if (done) this.#writes.add(line(ref, off));
     return done;
   }
 
-  override add32(ref: Ref, off: number, delta: number): number {
+  add32(ref: Ref, off: number, delta: number): number {
     this.#reads.add(line(ref, off));
     this.#writes.add(line(ref, off));
-    return super.add32(ref, off, delta);
+    return this.memory.add32(ref, off, delta);
   }
 
-  override fillRun(
+  await32(ref: Ref, off: number, value: number): void {
+    this.#reads.add(line(ref, off));
+    this.memory.await32(ref, off, value);
+  }
+
+  awaitChange32(ref: Ref, off: number, value: number): void {
+    this.#reads.add(line(ref, off));
+    this.memory.awaitChange32(ref, off, value);
+  }
+
+  fillRun(
     ref: Ref,
     off: number,
     template: Int32Array,
@@ -86,7 +106,7 @@ export class CountedWords extends PlainWords {
     const last = off + template.length * 4 * periods - 4;
     for (let at = off; at <= last; at += 64) this.#writes.add(line(ref, at));
     if (periods > 0) this.#writes.add(line(ref, last));
-    super.fillRun(ref, off, template, periods, strided, base, delta);
+    this.memory.fillRun(ref, off, template, periods, strided, base, delta);
   }
 }
 

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { parseDesign } from "/work/main/src/engine/design/presets.js";
 import { Kernel } from "/work/main/src/engine/process/kernel.js";
 import { Devices } from "/work/main/src/engine/device/devices.js";
-import { migrateArgs, MIGRATE_VMA_SELECT_SYSTEM, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_COMPOUND } from "/work/main/src/engine/device/migrate-args.js";
+import { migrateArgs, MIGRATE_VMA_SELECT_SYSTEM, MIGRATE_VMA_SELECT_DEVICE_PRIVATE } from "/work/main/src/engine/device/migrate-args.js";
 import { MEMORY_DEVICE_PRIVATE } from "/work/main/src/engine/device/kinds.js";
-import { inspectKernel, watchKernel } from "/work/main/src/engine/sanitizer/process/sanitizer.js";
+import { inspectKernel } from "/work/main/src/engine/sanitizer/process/sanitizer.js";
 
 const words = ["today", "page32", "memdesc16", "memdesc8", "slot64"];
 const combos: string[] = [];

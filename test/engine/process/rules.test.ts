@@ -324,6 +324,14 @@ const BREAKS: Record<string, Break> = {
     },
     holder: inProcess,
   },
+  "userfaultfds know their memory": {
+    // Closed behind the back of the memory that it heard of.
+    break: ({ kernel, process, own }) => {
+      process.userfaultfd().register(own, PAGE, { missing: true });
+      kernel.userFaults.exit(process.mm);
+    },
+    holder: inProcess,
+  },
   // Seen only when they happen.
   [BELOW_ZERO]: {
     break: (s) => s.kernel.base.folios.put(folioAt(s, s.own), 2),

@@ -45,10 +45,12 @@ export interface DeviceRecord {
   readonly summary: string;
   /** Where the fields of a folio in service are. */
   readonly layout: FolioLayout;
-  /** Where a folio's page map and the driver's number are: an object and offsets from it. */
+  /** Where the driver's number with a folio is: an object and an offset from it. */
   home(folio: Ref): Ref;
-  readonly pgmapAt: number;
   readonly dataAt: number;
+  /** folio->pgmap: the words of a folio's page map; 0 for none. */
+  pgmapOf(folio: Ref): Ref;
+  setPgmap(folio: Ref, pgmap: Ref): void;
   /** Whether every page has a map count of its own. */
   readonly countsPages: boolean;
   /** Bytes of a page's row in the table of records … */

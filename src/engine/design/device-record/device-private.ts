@@ -66,7 +66,6 @@ export class DevicePrivateRecord implements DeviceRecord {
   readonly name = "device-private";
   readonly summary = `record ${DEVICE_PRIVATE_SIZE} B`;
   readonly layout = LAYOUT;
-  readonly pgmapAt = DEVICE_PRIVATE_PGMAP;
   readonly dataAt = DEVICE_PRIVATE_DATA;
   readonly countsPages: boolean;
   readonly bytesPerPage = DEVICE_PRIVATE_SIZE;
@@ -82,6 +81,14 @@ export class DevicePrivateRecord implements DeviceRecord {
 
   home(folio: Ref): Ref {
     return folio;
+  }
+
+  pgmapOf(folio: Ref): Ref {
+    return this.#c.w.load32(folio, DEVICE_PRIVATE_PGMAP) as Ref;
+  }
+
+  setPgmap(folio: Ref, pgmap: Ref): void {
+    this.#c.w.store32(folio, DEVICE_PRIVATE_PGMAP, pgmap);
   }
 
   rowRef(page: number): Ref {

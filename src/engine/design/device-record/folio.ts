@@ -30,7 +30,6 @@ export class FolioRecord implements DeviceRecord {
   readonly name = "folio";
   readonly summary = "pointer 8 B + folio";
   readonly layout = SEPARATE_FOLIO;
-  readonly pgmapAt = SEPARATE_FOLIO.lru;
   readonly dataAt = SEPARATE_FOLIO.lru + 8;
   readonly countsPages = false;
   readonly bytesPerPage = ROW;
@@ -43,6 +42,15 @@ export class FolioRecord implements DeviceRecord {
 
   home(folio: Ref): Ref {
     return folio;
+  }
+
+  pgmapOf(folio: Ref): Ref {
+    const lo = this.#c.w.load64(folio, SEPARATE_FOLIO.lru);
+    return refOfAddress(lo, this.#c.w.hi);
+  }
+
+  setPgmap(folio: Ref, pgmap: Ref): void {
+    this.#c.w.store64(folio, SEPARATE_FOLIO.lru, addressLow(pgmap), addressHigh(pgmap));
   }
 
   rowRef(page: number): Ref {

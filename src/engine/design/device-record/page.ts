@@ -11,7 +11,7 @@
  * __init_zone_device_page), device-facts §1.5.
  */
 import type { Ref } from "../../../units.js";
-import { refOfAddress } from "../../words/words.js";
+import { addressHigh, addressLow, refOfAddress } from "../../words/words.js";
 import {
   initLarge,
   T_ANON,
@@ -26,7 +26,6 @@ export class PageRecord implements DeviceRecord {
   readonly name = "page";
   readonly summary: string;
   readonly layout: FolioLayout;
-  readonly pgmapAt: number;
   readonly dataAt: number;
   readonly countsPages: boolean;
   readonly bytesPerPage: number;
@@ -38,7 +37,6 @@ export class PageRecord implements DeviceRecord {
     this.summary = pages.summary;
     this.layout = pages.folio;
     // folio->pgmap and zone_device_data share the place of the LRU's list head.
-    this.pgmapAt = pages.folio.lru;
     this.dataAt = pages.folio.lru + 8;
     this.countsPages = pages.mapcounts === "per-page";
     this.bytesPerPage = pages.pageBytes;
@@ -47,6 +45,20 @@ export class PageRecord implements DeviceRecord {
   home(folio: Ref): Ref {
     const { second } = this.layout;
     return second < 0 ? folio : this.#pointer(folio, second);
+  }
+
+  /** A pointer with low bits of 0: in struct page it lies where compound_head does. */
+  pgmapOf(folio: Ref): Ref {
+    return this.#pointer(this.home(folio), this.layout.lru);
+  }
+
+  setPgmap(folio: Ref, pgmap: Ref): void {
+    this.#c.w.store64(
+      this.home(folio),
+      this.layout.lru,
+      addressLow(pgmap),
+      addressHigh(pgmap),
+    );
   }
 
   get struct(): string {

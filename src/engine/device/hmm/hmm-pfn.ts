@@ -26,6 +26,7 @@
  * every design has this layout, also those without the series.
  */
 import { MEMORY_DEVICE_PCI_P2PDMA, MEMORY_DEVICE_PRIVATE, MEMORY_TYPE_NAMES } from "../kinds.js";
+import { IN_HMM_ARRAY, TOLD_BY_FLAG, TOLD_BY_STRUCT } from "../../process/number-witness.js";
 import type { HmmContext } from "./context.js";
 
 // Bits of the high half.
@@ -84,13 +85,11 @@ export class HmmPfns {
   set(array: Int32Array, i: number, page: number, flags: number, order: number): void {
     const { numbers, firstPrivate } = this.#c;
     const high = this.kindFlags(page) | flags | hmmOrderFlags(order);
-    if (page < firstPrivate) {
-      array[i << 1] = page;
-      array[(i << 1) + 1] = high;
-      return;
-    }
-    array[i << 1] = numbers.low(page);
-    array[(i << 1) + 1] = numbers.high(page) | high;
+    const isPrivate = page >= firstPrivate;
+    array[i << 1] = isPrivate ? numbers.low(page) : page;
+    array[(i << 1) + 1] = isPrivate ? numbers.high(page) | high : high;
+    const { witness } = numbers;
+    if (witness !== null) witness.made(IN_HMM_ARRAY, array[i << 1], array[(i << 1) + 1], page);
   }
 
   /** hmm_pfn_to_page: frame or private page; −1 for an entry that is not valid, or names none. */
@@ -99,9 +98,18 @@ export class HmmPfns {
     if ((hi & HMM_PFN_VALID) === 0) return -1;
     const low = array[i << 1] >>> 0;
     const { naming, firstPrivate } = this.#c;
-    if ((hi & HMM_PFN_DEVICE_PRIVATE) !== 0) return naming.find(low, hi & NUMBER_HIGH);
-    if (this.#ownKind || low < firstPrivate) return low;
-    return naming.find(low, 0);
+    if ((hi & HMM_PFN_DEVICE_PRIVATE) !== 0)
+      return this.#read(TOLD_BY_FLAG, true, low, hi, naming.find(low, hi & NUMBER_HIGH));
+    if (this.#ownKind) return this.#read(TOLD_BY_FLAG, false, low, hi, low);
+    // A pfn among pfns: what memory it is of only its struct page says.
+    const isPrivate = low >= firstPrivate;
+    return this.#read(TOLD_BY_STRUCT, isPrivate, low, hi, isPrivate ? naming.find(low, 0) : low);
+  }
+
+  #read(told: number, isPrivate: boolean, lo: number, hi: number, page: number): number {
+    const { witness } = this.#c.numbers;
+    if (witness !== null) witness.read(IN_HMM_ARRAY, told, isPrivate, lo, hi, page);
+    return page;
   }
 
   /** hmm_pfn_to_map_order */

@@ -5,7 +5,6 @@
  * A walk is an object of its own for each call, so that several threads can be in
  * one; per page there are only integers. No lock of a page table is taken (a huge
  * page of hugetlb's is the exception): a change under way is heard by the notifier.
- * What was asked of a page is in its entry until its answer is written there.
  *
  * Where one page of a stretch must be faulted all of it is, from there to the end of
  * its PMD, hole, or huge page: the walk says the stretch and stops.
@@ -44,19 +43,19 @@ import {
   swapOffset,
   swapType,
 } from "../../process/entry.js";
+import { IN_HMM_ARRAY } from "../../process/number-witness.js";
 import { pmdAt, pteAt } from "../../process/page-tables.js";
 import { OPS_SCATTERED } from "../../process/scattered/user-map.js";
 import { EBUSY, EFAULT } from "../kinds.js";
 import type { DevPagemap } from "../pagemap.js";
 import type { HmmContext } from "./context.js";
+import { HmmArray } from "./hmm-array.js";
 import {
   HMM_PFN_DEVICE_PRIVATE,
   HMM_PFN_DMA_MAPPED,
   HMM_PFN_ERROR,
   HMM_PFN_INOUT_FLAGS,
   HMM_PFN_P2PDMA,
-  HMM_PFN_REQ_FAULT,
-  HMM_PFN_REQ_WRITE,
   HMM_PFN_VALID,
   HMM_PFN_WRITE,
   hmmOrderFlags,
@@ -65,12 +64,6 @@ import type { HmmRange } from "./hmm-range.js";
 import type { Peers } from "./peers.js";
 
 const NONE = 0 as Ref;
-/** Inside: pages `last` … before `end` must be faulted, `required` says how. */
-export const FAULT_PENDING = 1;
-/** What a page lacks: HMM_NEED_FAULT, HMM_NEED_WRITE_FAULT. */
-const NEED_FAULT = 1;
-export const NEED_WRITE_FAULT = 2;
-const NEED_ALL = NEED_FAULT | NEED_WRITE_FAULT;
 const WRITABLE = HMM_PFN_VALID | HMM_PFN_WRITE;
 const PMD_FLAGS = hmmOrderFlags(PMD_ORDER);
 /** pte_marker: the last type of swap entries; bit 0 of its offset is userfaultfd's. */
@@ -81,22 +74,26 @@ const NO_FRAME = 2 ** 31;
 
 const endOfPmd = (vpn: number): number => vpn - (vpn % PMD_PAGES) + PMD_PAGES;
 
+/** What the rights of an entry that is there allow; nothing where nobody may touch the page. */
+function rightsOf(lo: number): number {
+  if ((lo & PTE_PRESENT) === 0) return 0;
+  return (lo & PTE_WRITE) !== 0 ? WRITABLE : HMM_PFN_VALID;
+}
+
+/** The same of a device-private entry. */
+const privateRights = (hi: number): number =>
+  swapType(hi) === SWP_DEVICE_WRITE ? WRITABLE : HMM_PFN_VALID;
+
 export class HmmWalk {
   readonly #c: HmmContext;
   readonly #base: Base;
-  readonly #range: HmmRange;
-  readonly #pfns: Int32Array;
+  readonly #mm: Ref;
+  readonly #end: number;
+  readonly #owner: object | null;
   readonly #peers: Peers | null;
-  /** Whether any page can be asked for: without that nothing is ever faulted. */
-  readonly #asks: boolean;
-  /** Carried flags of an entry that is not mapped for DMA: where peers are told apart, none. */
-  readonly #keep: number;
   /** First frame whose kind must be asked. */
   readonly #firstDevice: number;
-  /** First page that has no output yet. */
-  last: number;
-  end = 0;
-  required = 0;
+  readonly array: HmmArray;
   /** Page map that was looked at last. */
   #mapWords = NONE;
   #map: DevPagemap | undefined;
@@ -106,21 +103,20 @@ export class HmmWalk {
   constructor(context: HmmContext, peers: Peers, range: HmmRange) {
     this.#c = context;
     this.#base = context.base;
-    this.#range = range;
-    this.#pfns = range.pfns;
+    this.#mm = range.mm;
+    this.#end = range.end;
+    this.#owner = range.owner;
     this.#peers = peers.enabled && range.allowP2p === true ? peers : null;
-    this.#asks = ((range.defaultFlags | range.pfnFlagsMask) & HMM_PFN_REQ_FAULT) !== 0;
-    this.#keep = this.#peers === null ? HMM_PFN_INOUT_FLAGS : 0;
     this.#firstDevice = this.#peers === null ? NO_FRAME : context.base.core.machine.deviceFirst;
-    this.last = range.start;
+    this.array = new HmmArray(range, this.#peers !== null);
   }
 
-  /** walk_page_range from `last` on: 0 at the end, FAULT_PENDING, EBUSY after a wait, EFAULT. */
+  /** walk_page_range from `array.last` on: 0 at the end, FAULT_PENDING, EBUSY after a wait, EFAULT. */
   run(): number {
     const { tree } = this.#base.vmas;
-    const { mm, end } = this.#range;
-    for (let vpn = this.last; vpn < end;) {
-      const vma = tree.find(mm, vpn);
+    const end = this.#end;
+    for (let vpn = this.array.last; vpn < end;) {
+      const vma = tree.find(this.#mm, vpn);
       const begins = vma === NONE ? end : Math.min(end, tree.start(vma));
       const next = begins > vpn ? begins : Math.min(end, tree.end(vma));
       const result = begins > vpn ? this.#nothing(vpn, next) : this.#vma(vma, vpn, next);
@@ -130,55 +126,15 @@ export class HmmWalk {
     return 0;
   }
 
-  /** hmm_pte_need_fault: what a page lacks, by what was asked in its entry. */
-  #need(asked: number, has: number): number {
-    const wants = (asked & this.#range.pfnFlagsMask) | this.#range.defaultFlags;
-    if ((wants & HMM_PFN_REQ_FAULT) === 0) return 0;
-    if ((wants & HMM_PFN_REQ_WRITE) !== 0 && (has & HMM_PFN_WRITE) === 0) return NEED_ALL;
-    return (has & HMM_PFN_VALID) === 0 ? NEED_FAULT : 0;
-  }
-
-  /** hmm_range_need_fault: the same for pages `vpn` … before `next`. */
-  #needs(vpn: number, next: number, has: number): number {
-    if (!this.#asks) return 0;
-    const { start } = this.#range;
-    let need = 0;
-    for (let i = vpn - start; i < next - start && need !== NEED_ALL; i++)
-      need |= this.#need(this.#pfns[(i << 1) + 1], has);
-    return need;
-  }
-
-  /** hmm_record_fault */
-  #pend(vpn: number, next: number, required: number): number {
-    this.last = vpn;
-    this.end = next;
-    this.required = required;
-    return FAULT_PENDING;
-  }
-
-  /** One entry's answer; the flags that are carried stay. */
-  #put(at: number, number: number, high: number): void {
-    const was = this.#pfns[at + 1];
-    const carried = (was & HMM_PFN_DMA_MAPPED) !== 0 ? HMM_PFN_INOUT_FLAGS : this.#keep;
-    this.#pfns[at] = number;
-    this.#pfns[at + 1] = (was & carried) | high;
-  }
-
-  /** hmm_pfns_fill: the same flags for all, and no number. */
-  #fill(vpn: number, next: number, high: number): number {
-    const { start } = this.#range;
-    for (let i = vpn - start; i < next - start; i++) this.#put(i << 1, 0, high);
-    return 0;
-  }
-
-  /** No VMA is there. */
+  /** No VMA is there, or none that HMM may look into. */
   #nothing(vpn: number, next: number): number {
-    return this.#needs(vpn, next, 0) !== 0 ? EFAULT : this.#fill(vpn, next, HMM_PFN_ERROR);
+    const { array } = this;
+    return array.needs(vpn, next, 0) !== 0 ? EFAULT : array.fill(vpn, next, HMM_PFN_ERROR);
   }
 
   /** hmm_vma_walk_test, then every PMD of the VMA. */
   #vma(vma: Ref, first: number, end: number): number {
-    const { vmas } = this.#base;
+    const { vmas, tables } = this.#base;
     const flags = vmas.flags(vma);
     if ((flags & (VM_IO | VM_PFNMAP)) !== 0 || (flags & VM_READ) === 0)
       return this.#nothing(first, end);
@@ -187,7 +143,7 @@ export class HmmWalk {
     const hugetlb = (flags & VM_HUGETLB) !== 0;
     for (let vpn = first; vpn < end;) {
       const next = hugetlb ? Math.min(end, endOfPmd(vpn)) : this.#nextOf(vpn, end);
-      const pmds = this.#base.tables.pmdTable(this.#range.mm, vpn);
+      const pmds = tables.pmdTable(this.#mm, vpn);
       const result =
         pmds === NONE
           ? this.#hole(vpn, next)
@@ -203,7 +159,7 @@ export class HmmWalk {
   /** Where the PMD ends, or the hole where a table above it is missing: 2 MiB, 1 GiB or 512 GiB. */
   #nextOf(vpn: number, end: number): number {
     const { tables } = this.#base;
-    const pud = tables.below(tables.pgd(this.#range.mm), (vpn >>> 27) << 3);
+    const pud = tables.below(tables.pgd(this.#mm), (vpn >>> 27) << 3);
     const pages =
       pud === NONE
         ? PMD_PAGES ** 3
@@ -215,8 +171,9 @@ export class HmmWalk {
 
   /** hmm_vma_walk_hole in a VMA: nothing has been there yet. */
   #hole(vpn: number, next: number): number {
-    const need = this.#needs(vpn, next, 0);
-    return need !== 0 ? this.#pend(vpn, next, need) : this.#fill(vpn, next, 0);
+    const { array } = this;
+    const need = array.needs(vpn, next, 0);
+    return need !== 0 ? array.pend(vpn, next, need) : array.fill(vpn, next, 0);
   }
 
   /** hmm_vma_walk_pmd */
@@ -235,77 +192,74 @@ export class HmmWalk {
     }
   }
 
-  /** What the rights of an entry that is there allow; nothing where nobody may touch the page. */
-  #rights(lo: number): number {
-    if ((lo & PTE_PRESENT) === 0) return 0;
-    return (lo & PTE_WRITE) !== 0 ? WRITABLE : HMM_PFN_VALID;
-  }
-
-  /** hmm_vma_handle_pmd: every page gets its frame, the rights and the order of the whole. */
+  /** hmm_vma_handle_pmd */
   #leaf(vpn: number, next: number, lo: number, hi: number): number {
-    const rights = this.#rights(lo);
-    const high = rights === 0 ? 0 : rights | PMD_FLAGS;
-    const need = this.#needs(vpn, next, high);
-    return need !== 0 ? this.#pend(vpn, next, need) : this.#fillLeaf(vpn, next, lo, hi, high);
+    const { array } = this;
+    const need = array.needs(vpn, next, rightsOf(lo));
+    return need !== 0 ? array.pend(vpn, next, need) : this.#fillLeaf(vpn, next, lo, hi);
   }
 
-  #fillLeaf(vpn: number, next: number, lo: number, hi: number, high: number): number {
-    if (high === 0) return this.#fill(vpn, next, 0);
-    const { start } = this.#range;
+  /** Every page gets its frame, the rights and the order of the whole. */
+  #fillLeaf(vpn: number, next: number, lo: number, hi: number): number {
+    const rights = (lo & PTE_THERE) === 0 ? 0 : rightsOf(lo);
+    if (rights === 0) return this.array.fill(vpn, next, 0);
     const pfn = ptePfn(lo & ~PMD_HUGE, hi) + (vpn % PMD_PAGES);
-    const flags = high | this.#peerFlag(pfn);
-    for (let i = 0; i < next - vpn; i++) this.#put((vpn - start + i) << 1, pfn + i, flags);
-    return 0;
+    return this.array.fillRun(vpn, next, pfn, rights | PMD_FLAGS | this.#peerFlag(pfn));
   }
 
   /** hmm_vma_walk_hugetlb_entry: its first page's request counts for all. */
   #hugetlb(pmds: Ref, vpn: number, next: number): number {
     const { w, tables } = this.#base;
+    const { array } = this;
     const desc = tables.lock(pmds);
     const lo = w.load64(pmds, pmdAt(vpn));
     const hi = w.hi;
-    const rights = (lo & PTE_THERE) === 0 ? 0 : this.#rights(lo);
-    const need = this.#need(this.#pfns[((vpn - this.#range.start) << 1) + 1], rights);
-    const high = rights === 0 ? 0 : rights | PMD_FLAGS;
-    const result =
-      need !== 0 ? this.#pend(vpn, next, need) : this.#fillLeaf(vpn, next, lo, hi, high);
+    const need = array.needAt(array.at(vpn), (lo & PTE_THERE) === 0 ? 0 : rightsOf(lo));
+    const result = need !== 0 ? array.pend(vpn, next, need) : this.#fillLeaf(vpn, next, lo, hi);
     tables.unlock(desc);
     return result;
   }
 
   /** hmm_vma_handle_absent_pmd, and the migration entry that is looked for before it. */
   #absentPmd(vma: Ref, pmds: Ref, vpn: number, next: number, lo: number, hi: number): number {
-    const need = this.#needs(vpn, next, 0);
+    const { array } = this;
+    const need = array.needs(vpn, next, 0);
     if (this.#c.numbers.isMigration(lo, hi)) {
-      if (need === 0) return this.#fill(vpn, next, 0);
-      this.last = vpn;
+      if (need === 0) return array.fill(vpn, next, 0);
+      array.last = vpn;
       // pmd_migration_entry_wait
-      this.#c.kernel.faults.huge.present(vma, this.#range.mm, pmds, vpn, false, false);
+      this.#c.kernel.faults.huge.present(vma, this.#mm, pmds, vpn, false, false);
       return EBUSY;
     }
     const isPrivate = isDevicePrivate(lo, hi);
     if (isPrivate) {
       const map = this.#mapOf(lo, hi);
-      if (map?.owner === this.#range.owner) return this.#ownPmd(vpn, next, lo, hi);
+      const number = swapOffset(lo, hi) + (vpn % PMD_PAGES);
+      if (map?.owner === this.#owner) {
+        array.fillRun(vpn, next, number, this.#privateFlags(hi) | PMD_FLAGS);
+        return this.#carried(array.at(vpn), next - vpn, vpn % PMD_PAGES, lo, hi);
+      }
       if (map !== undefined && this.#aliasPmd(map, vpn, next, lo, hi)) return 0;
     }
-    if (need === 0) return this.#fill(vpn, next, HMM_PFN_ERROR);
-    return isPrivate ? this.#pend(vpn, next, need) : EFAULT;
+    if (need === 0) return array.fill(vpn, next, HMM_PFN_ERROR);
+    return isPrivate ? array.pend(vpn, next, need) : EFAULT;
   }
 
-  #ownPmd(vpn: number, next: number, lo: number, hi: number): number {
-    const { start } = this.#range;
-    const number = swapOffset(lo, hi) + (vpn % PMD_PAGES);
-    const high = this.#privateFlags(hi) | PMD_FLAGS;
-    for (let i = 0; i < next - vpn; i++) this.#put((vpn - start + i) << 1, number + i, high);
-    return 0;
-  }
-
-  /** Upper half of a valid entry for a device-private page: rights, kind, upper part of its number. */
+  /** High half for a device-private page as it is: rights, kind, upper part of its number. */
   #privateFlags(hi: number): number {
-    const rights = swapType(hi) === SWP_DEVICE_WRITE ? WRITABLE : HMM_PFN_VALID;
     const kind = this.#c.naming.ownKind ? HMM_PFN_DEVICE_PRIVATE : 0;
-    return rights | kind | deviceNumberHigh(hi);
+    return privateRights(hi) | kind | deviceNumberHigh(hi);
+  }
+
+  /** The number of a page-table entry went into the array, with its kind: in checked runs the page is looked up. */
+  #carried(at: number, pages: number, from: number, lo: number, hi: number): number {
+    const { witness } = this.#c.numbers;
+    if (witness === null) return 0;
+    const page = this.#c.numbers.find(lo, hi) + from;
+    const { pfns } = this.array;
+    for (let i = 0; i < pages; i++)
+      witness.made(IN_HMM_ARRAY, pfns[at + i * 2], pfns[at + i * 2 + 1], page + i);
+    return 0;
   }
 
   /** page_pgmap of what an entry names. */
@@ -326,11 +280,12 @@ export class HmmWalk {
 
   /** Every page of a foreign PMD by its alias; false where one has none, with nothing written. */
   #aliasPmd(map: DevPagemap, vpn: number, next: number, lo: number, hi: number): boolean {
+    const { array } = this;
     const peers = this.#peers;
-    const rights = swapType(hi) === SWP_DEVICE_WRITE ? WRITABLE : HMM_PFN_VALID;
-    if (peers === null || this.#needs(vpn, next, rights) !== 0) return false;
-    const first = this.#c.numbers.find(lo, hi) + (vpn % PMD_PAGES);
+    const rights = privateRights(hi);
+    if (peers === null || array.needs(vpn, next, rights) !== 0) return false;
     const pages = next - vpn;
+    const first = this.#c.numbers.find(lo, hi) + (vpn % PMD_PAGES);
     const base = peers.aliasOf(map, first);
     if (base < 0) return false;
     let isOne = pages === PMD_PAGES && base % PMD_PAGES === 0;
@@ -341,19 +296,18 @@ export class HmmWalk {
     }
     const high = rights | HMM_PFN_P2PDMA | (isOne ? PMD_FLAGS : 0);
     for (let i = 0; i < pages; i++)
-      this.#put((vpn - this.#range.start + i) << 1, peers.aliasOf(map, first + i), high);
+      array.put(array.at(vpn + i), peers.aliasOf(map, first + i), high);
     return true;
   }
 
   /** The entries of one table. Plain pages, which are most, are answered here. */
   #table(vma: Ref, table: Ref, first: number, next: number): number {
     const { w } = this.#base;
-    const pfns = this.#pfns;
-    const asks = this.#asks;
-    const keep = this.#keep;
+    const { array } = this;
+    const { pfns, asks, keep } = array;
     const firstDevice = this.#firstDevice;
     let off = pteAt(first);
-    let at = (first - this.#range.start) << 1;
+    let at = array.at(first);
     for (let vpn = first; vpn < next; vpn++, off += 8, at += 2) {
       const lo = w.load64(table, off);
       const hi = w.hi;
@@ -361,89 +315,79 @@ export class HmmWalk {
       if ((lo & (PTE_PRESENT | PTE_SPECIAL)) === PTE_PRESENT && pfn < firstDevice) {
         const was = pfns[at + 1];
         const rights = (lo & PTE_WRITE) !== 0 ? WRITABLE : HMM_PFN_VALID;
-        if (!asks || this.#need(was, rights) === 0) {
+        if (!asks || array.need(was, rights) === 0) {
           const carried = (was & HMM_PFN_DMA_MAPPED) !== 0 ? HMM_PFN_INOUT_FLAGS : keep;
           pfns[at] = pfn;
           pfns[at + 1] = (was & carried) | rights;
           continue;
         }
       }
-      const result = this.#pte(vma, table, vpn, next, at, lo, hi);
+      const result =
+        (lo & PTE_THERE) === 0
+          ? this.#absent(vma, table, vpn, next, lo, hi)
+          : this.#present(vpn, next, lo, hi);
       if (result !== 0) return result;
     }
     return 0;
   }
 
-  /** hmm_vma_handle_pte */
-  #pte(
-    vma: Ref,
-    table: Ref,
-    vpn: number,
-    next: number,
-    at: number,
-    lo: number,
-    hi: number,
-  ): number {
-    const asked = this.#pfns[at + 1];
-    if ((lo & PTE_THERE) === 0) return this.#absent(vma, table, vpn, next, at, lo, hi);
-    const rights = this.#rights(lo);
-    const need = this.#need(asked, rights);
-    if (need !== 0) return this.#pend(vpn, next, need);
+  /** hmm_vma_handle_pte where a page is there. */
+  #present(vpn: number, next: number, lo: number, hi: number): number {
+    const { array } = this;
+    const at = array.at(vpn);
+    const rights = rightsOf(lo);
+    const need = array.needAt(at, rights);
+    if (need !== 0) return array.pend(vpn, next, need);
     const pfn = ptePfn(lo, hi);
     const special = (lo & PTE_SPECIAL) !== 0 && !this.#counted;
     if (special && !this.#base.core.isZeroPage(pfn)) {
-      if (this.#need(asked, 0) !== 0) return EFAULT;
-      this.#put(at, 0, HMM_PFN_ERROR);
-    } else if (rights === 0) this.#put(at, 0, 0);
-    else this.#put(at, pfn, rights | this.#peerFlag(pfn));
+      if (array.needAt(at, 0) !== 0) return EFAULT;
+      array.put(at, 0, HMM_PFN_ERROR);
+    } else if (rights === 0) array.put(at, 0, 0);
+    else array.put(at, pfn, rights | this.#peerFlag(pfn));
     return 0;
   }
 
-  /** The same for an entry that is not present. */
-  #absent(
-    vma: Ref,
-    table: Ref,
-    vpn: number,
-    next: number,
-    at: number,
-    lo: number,
-    hi: number,
-  ): number {
+  /** The same for an entry that is not present, or empty. */
+  #absent(vma: Ref, table: Ref, vpn: number, next: number, lo: number, hi: number): number {
+    const { array } = this;
+    const at = array.at(vpn);
     const isPrivate = isDevicePrivate(lo, hi);
     if (isPrivate && this.#private(at, lo, hi)) return 0;
-    const need = this.#need(this.#pfns[at + 1], 0);
+    const need = array.needAt(at, 0);
     if (need === 0) {
-      this.#put(at, 0, 0);
+      array.put(at, 0, 0);
       return 0;
     }
-    if ((lo | hi) === 0 || isPrivate || isSwap(lo, hi)) return this.#pend(vpn, next, need);
+    if ((lo | hi) === 0 || isPrivate || isSwap(lo, hi)) return array.pend(vpn, next, need);
     const type = swapType(hi);
-    if (type === SWP_DEVICE_EXCLUSIVE) return this.#pend(vpn, next, need);
-    if (type === SWP_PTE_MARKER && (swapOffset(lo, hi) & PTE_MARKER_UFFD_WP) !== 0)
-      return this.#pend(vpn, next, need);
+    const isMarker = type === SWP_PTE_MARKER && (swapOffset(lo, hi) & PTE_MARKER_UFFD_WP) !== 0;
+    if (type === SWP_DEVICE_EXCLUSIVE || isMarker) return array.pend(vpn, next, need);
     if (!this.#c.numbers.isMigration(lo, hi)) return EFAULT;
-    this.last = vpn;
+    array.last = vpn;
     // migration_entry_wait
-    this.#c.kernel.faults.swapIn.fault(vma, this.#range.mm, table, vpn, lo, hi, false);
+    this.#c.kernel.faults.swapIn.fault(vma, this.#mm, table, vpn, lo, hi, false);
     return EBUSY;
   }
 
   /** A device-private page that is the asker's own, or that has an alias; false for any other. */
   #private(at: number, lo: number, hi: number): boolean {
+    const { array } = this;
     const map = this.#mapOf(lo, hi);
-    if (map?.owner === this.#range.owner) {
+    if (map?.owner === this.#owner) {
       // Never faulted, not even where it is to be written and is read-only.
-      this.#put(at, swapOffset(lo, hi), this.#privateFlags(hi));
+      array.put(at, swapOffset(lo, hi), this.#privateFlags(hi));
+      this.#carried(at, 1, 0, lo, hi);
       return true;
     }
     const peers = this.#peers;
     if (peers === null || map === undefined) return false;
     // Of an alias nothing is known of how to make it writable: then it goes to RAM (invented).
-    const rights = swapType(hi) === SWP_DEVICE_WRITE ? WRITABLE : HMM_PFN_VALID;
-    if (this.#need(this.#pfns[at + 1], rights) !== 0) return false;
+    const rights = privateRights(hi);
+    if (array.needAt(at, rights) !== 0) return false;
     const frame = peers.aliasOf(map, this.#c.numbers.find(lo, hi));
     if (frame < 0) return false;
-    this.#put(at, frame, rights | HMM_PFN_P2PDMA);
+    array.put(at, frame, rights | HMM_PFN_P2PDMA);
     return true;
   }
 }

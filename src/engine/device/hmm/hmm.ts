@@ -7,8 +7,9 @@
  */
 import type { HmmContext } from "./context.js";
 import { HmmDma } from "./hmm-dma.js";
-import { HmmPfns } from "./hmm-pfn.js";
-import { HmmRanges, type FatalSignal, type HmmRange } from "./hmm-range.js";
+import { HmmFault } from "./hmm-fault.js";
+import { HmmPfns, type HmmKind } from "./hmm-pfn.js";
+import type { FatalSignal, HmmRange } from "./hmm-range.js";
 import { P2pdma } from "./p2pdma.js";
 import { Peers } from "./peers.js";
 
@@ -16,7 +17,7 @@ export type { FatalSignal, HmmRange } from "./hmm-range.js";
 
 export class Hmm {
   readonly pfns: HmmPfns;
-  readonly ranges: HmmRanges;
+  readonly faults: HmmFault;
   readonly peers: Peers;
   readonly p2pdma: P2pdma;
   readonly dma: HmmDma;
@@ -25,7 +26,7 @@ export class Hmm {
   constructor(devices: HmmContext) {
     this.pfns = new HmmPfns(devices);
     this.peers = new Peers(devices.pagemaps, devices.zoneDevice, devices.choice.peer === "alias");
-    this.ranges = new HmmRanges(devices, this.peers);
+    this.faults = new HmmFault(devices, this.peers);
     this.p2pdma = new P2pdma(devices.pagemaps);
     this.dma = new HmmDma(devices, this.pfns, this.p2pdma);
   }
@@ -37,19 +38,20 @@ export class Hmm {
    * the page that it stopped at are output.
    */
   hmmRangeFault(range: HmmRange): number {
-    return this.ranges.fault(range);
+    return this.faults.fault(range);
   }
 
   /** The same, with the process's lock taken for it. */
   hmmRangeFaultLocking(range: HmmRange): number {
-    return this.ranges.faultLocking(range);
+    return this.faults.faultLocking(range);
   }
 
   /**
    * hmm_range_fault_unlocked_timeout: takes the lock, sets `notifierSeq` and begins
    * again by itself: at most `timeout` times, 0 for as long as it takes, −EBUSY then.
    * Where faults may not drop the lock (`dropLock` false) one that has to is −EFAULT.
-   * −EINTR once `signal` is pending.
+   * −EINTR once `signal` is pending. −EDEADLK where a page waits for a userfaultfd
+   * that nobody reads (the kernel sleeps on).
    */
   hmmRangeFaultUnlockedTimeout(
     range: HmmRange,
@@ -57,6 +59,21 @@ export class Hmm {
     dropLock = true,
     signal?: FatalSignal,
   ): number {
-    return this.ranges.faultUnlocked(range, timeout, dropLock, signal);
+    return this.faults.faultUnlocked(range, timeout, dropLock, signal);
+  }
+
+  /** hmm_pfn_to_page: frame, or device-private page; −1 for an entry that is not valid. */
+  page(pfns: Int32Array, i: number): number {
+    return this.pfns.page(pfns, i);
+  }
+
+  /** hmm_pfn_to_map_order: order of the CPU's mapping. */
+  mapOrder(pfns: Int32Array, i: number): number {
+    return this.pfns.mapOrder(pfns, i);
+  }
+
+  /** What is behind an entry: `ram`, `coherent`, `private`, `p2pdma`, …, `none`, `error`. */
+  kind(pfns: Int32Array, i: number): HmmKind {
+    return this.pfns.kind(pfns, i);
   }
 }

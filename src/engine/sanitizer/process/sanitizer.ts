@@ -43,6 +43,7 @@ import {
 } from "./pools.js";
 import { KernelViolation, kernelViolationsOf, type KernelRule } from "./rule.js";
 import { explained } from "./tally.js";
+import { USERFAULTFDS_KNOW_THEIR_MEMORY } from "./user-faults.js";
 import {
   ENTRIES_LIE_IN_VMAS,
   RSS_IS_WHAT_IS_MAPPED,
@@ -84,6 +85,7 @@ export const KERNEL_RULES: readonly KernelRule[] = [
   FOLIOS_ARE_HELD,
   NOTHING_MOVES_BETWEEN_OPERATIONS,
   NOTIFIERS_ARE_AT_REST,
+  USERFAULTFDS_KNOW_THEIR_MEMORY,
 ];
 
 /** Name of the rule that compares contents from check to check. */

@@ -445,12 +445,8 @@ export class Test {
     if (ended.status !== 0) this.fail(`the child's exit status is ${ended.status}: ${child.#why}`);
   }
 
-  /** What is left at the end: buffers, files of the process, the process. */
-  end(): void {
-    if (this.#ended !== null) return;
+  /** Frees what buffers are left. */
+  freeAll(): void {
     for (const buffer of this.#buffers.splice(0)) this.unmap(buffer);
-    for (const mirror of this.#opened.splice(0)) this.bench.close(mirror);
-    this.#ended = { status: 0 };
-    this.process.exit();
   }
 }

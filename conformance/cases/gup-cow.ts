@@ -16,7 +16,7 @@ import { FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "../../src/engine/
 import { PAGE_SIZE } from "../../src/units.js";
 import type { Test } from "../testing.js";
 import { hmm, type Case } from "./case.js";
-import { showsCodes } from "./snapshots.js";
+import { showsCodes } from "./codes.js";
 
 const SIGKILL = 9;
 const PIN_LONG = FOLL_PIN | FOLL_LONGTERM;

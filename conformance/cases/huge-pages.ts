@@ -23,7 +23,7 @@ import {
 import { PAGE_SIZE } from "../../src/units.js";
 import { PMD_SIZE, RW, type HmmBuffer, type Test } from "../testing.js";
 import { hmm, type Case } from "./case.js";
-import { showsEverywhere } from "./snapshots.js";
+import { showsEverywhere } from "./codes.js";
 
 const SIZE = PMD_SIZE;
 const NPAGES = SIZE / PAGE_SIZE;

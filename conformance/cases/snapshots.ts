@@ -14,7 +14,6 @@ import {
   PROT_READ as DEV_READ,
   PROT_WRITE as DEV_WRITE,
   PROT_ZERO,
-  snapshotName,
 } from "../../src/engine/drivers/mirror/snapshot-codes.js";
 import {
   MAP_ANONYMOUS,
@@ -24,20 +23,9 @@ import {
   PROT_READ,
 } from "../../src/engine/process/constants.js";
 import { PAGE_SIZE } from "../../src/units.js";
-import { RW, TWOMEG, type HmmBuffer, type Test } from "../testing.js";
+import { RW, TWOMEG, type Test } from "../testing.js";
 import { hmm, hmm2, type Case } from "./case.js";
-
-/** The codes of a snapshot, page by page. */
-export function showsCodes(t: Test, buffer: HmmBuffer, must: readonly number[]): void {
-  const codes = t.codes(buffer, must.length);
-  for (const [i, code] of must.entries())
-    if (codes[i] !== code)
-      t.fail(`m[${i}] is ${snapshotName(codes[i])}, must be ${snapshotName(code)}`);
-}
-
-/** Every page the same code. */
-export const showsEverywhere = (t: Test, buffer: HmmBuffer, pages: number, code: number): void =>
-  showsCodes(t, buffer, Array.from({ length: pages }, () => code));
+import { showsCodes, showsEverywhere } from "./codes.js";
 
 function mixedmap(t: Test): void {
   t.line("mmap 1 page of the device fd MAP_PRIVATE RW");

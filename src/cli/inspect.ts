@@ -12,9 +12,8 @@ import { renderFlagTotals } from "../report/flag-table.js";
 import { renderJson } from "../report/json.js";
 import { kindsReport } from "../report/kinds-report.js";
 import type { InspectReport } from "../report/model.js";
-import type { BuildInspect } from "../report/ports.js";
+import type { BuildInspect, DeviceAsked } from "../report/ports.js";
 import { renderCosts, renderKinds, type TerminalOptions } from "../report/terminal.js";
-import { PAGE_SIZE } from "../units.js";
 import { UsageError } from "./fail.js";
 import {
   canonicalDesigns,
@@ -22,7 +21,6 @@ import {
   collectWhatIf,
   DESIGNS_HELP,
   parseDevice,
-  type DeviceSize,
 } from "./options.js";
 import { checkWritable, print, wantsColor, writeWhole } from "./output.js";
 import { Progress } from "./progress.js";
@@ -36,7 +34,7 @@ interface InspectOptions {
   readonly verify?: boolean;
   readonly whatIf?: readonly string[];
   readonly designs?: readonly string[];
-  readonly device?: DeviceSize;
+  readonly device?: DeviceAsked;
   readonly flags?: boolean;
   readonly raw?: boolean;
 }
@@ -50,7 +48,7 @@ Examples:
   $ memdesc inspect web01.memdesc --explain      a capture, with the arithmetic
   $ memdesc inspect --what-if file-order=4       page cache in folios of 64 KiB
   $ memdesc inspect --designs today,memdesc8 --json | jq .designs
-  $ memdesc inspect --device 80GiB:huge          and what a GPU's memory takes of it
+  $ memdesc inspect --device 80GiB:huge          and what a GPU of 80 GiB costs it
   $ memdesc inspect --flags --raw proc-files/    as page-types -r prints it
 
 Exit codes: 0 done, 1 --verify found a difference, 2 could not be done.`;
@@ -139,16 +137,11 @@ async function withDesigns(
     designs,
     whatIf: options.whatIf,
     verify: options.verify === true,
-    device: options.device && asPages(options.device),
+    device: options.device,
     onDone: (done, total) => progress.update("building designs", done, total),
   });
   progress.finish();
   return { ...report, machine: { ...report.machine, readSeconds } };
-}
-
-/** Pages of a device, the last one whole, and the order that they are used in. */
-function asPages({ bytes, huge }: DeviceSize): { readonly pages: number; readonly order: number } {
-  return { pages: Math.ceil(bytes / PAGE_SIZE), order: huge ? 9 : 0 };
 }
 
 function refuseContradictions(options: InspectOptions): void {

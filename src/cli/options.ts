@@ -3,7 +3,9 @@
  */
 import { InvalidArgumentError } from "commander";
 import { DEFAULT_DESIGNS } from "../engine/design/default-designs.js";
-import { parseBytes } from "../units.js";
+import { PMD_ORDER } from "../engine/process/constants.js";
+import type { DeviceAsked } from "../report/ports.js";
+import { PAGE_SIZE, parseBytes } from "../units.js";
 import { UsageError } from "./fail.js";
 
 /** `a,b` or repeated: commander calls it once per occurrence. */
@@ -49,18 +51,11 @@ export function collectWhatIf(value: string, before: readonly string[] | undefin
   return items;
 }
 
-/** A device, as `--device` says it. */
-export interface DeviceSize {
-  readonly bytes: number;
-  /** Its pages are in service as folios of 2 MiB. */
-  readonly huge: boolean;
-}
-
-const HUGE_BYTES = 2 ** 21;
+const HUGE_BYTES = PAGE_SIZE * 2 ** PMD_ORDER;
 const DEVICE_BYTES_MAX = 2 ** 40;
 
-/** `SIZE` or `SIZE:huge`, once. */
-export function parseDevice(value: string, before: DeviceSize | undefined): DeviceSize {
+/** `SIZE` or `SIZE:huge`, once: pages of a device, the last one whole, and the order they are used in. */
+export function parseDevice(value: string, before: DeviceAsked | undefined): DeviceAsked {
   if (before !== undefined) throw new InvalidArgumentError("give one device only.");
   const [size = "", suffix, ...more] = value.split(":");
   if ((suffix !== undefined && suffix !== "huge") || more.length > 0)
@@ -72,7 +67,7 @@ export function parseDevice(value: string, before: DeviceSize | undefined): Devi
   const huge = suffix === "huge";
   if (huge && bytes % HUGE_BYTES !== 0)
     throw new InvalidArgumentError(`${size} is no multiple of 2 MiB, the size of a huge page.`);
-  return { bytes, huge };
+  return { pages: Math.ceil(bytes / PAGE_SIZE), order: huge ? PMD_ORDER : 0 };
 }
 
 /** Largest frame number: 2^32 frames are 16 TiB. */

@@ -24,7 +24,12 @@ import {
   type DeviceRecordChoice,
 } from "../engine/design/device-rules.js";
 import { objectSize, type FreePointer } from "../engine/design/free-pointer.js";
-import { DEFAULT_DESIGNS, DesignError, parseDesign, type Design } from "../engine/design/presets.js";
+import {
+  DEFAULT_DESIGNS,
+  DesignError,
+  parseDesign,
+  type Design,
+} from "../engine/design/presets.js";
 import { Devices } from "../engine/device/devices.js";
 import { MEMORY_DEVICE_PRIVATE } from "../engine/device/kinds.js";
 import { MmError } from "../engine/errors.js";
@@ -34,13 +39,7 @@ import { Kernel } from "../engine/process/kernel.js";
 import { PAGE_SIZE } from "../units.js";
 import { explainDevice } from "./device-arithmetic.js";
 import type { Arithmetic, DevicePart, DeviceReport, DeviceRow } from "./model.js";
-
-/** The device that is asked about. */
-export interface DeviceAsked {
-  readonly pages: number;
-  /** Order of the folios that are in service. */
-  readonly order: number;
-}
+import type { DeviceAsked } from "./ports.js";
 
 /** What one kind of page words contributes; `change` waits for today's. */
 export interface DeviceResult {
@@ -99,7 +98,7 @@ export function buildDevice(
     for (const name of names) {
       const design = deviceDesign(words, name, record, "static");
       if (typeof design === "string") {
-        refused.push({ name, record, why: design });
+        refused.push({ name, record, why: design.replace(/^device-[^:]*: /, "") });
         continue;
       }
       const built = buildRow({ words, name, record }, asked, design);
@@ -284,7 +283,15 @@ function scaled(part: MeasuredPart, pages: number, built: number): DevicePart {
   const frames = pages === built || part.grown === 0 ? part.frames : framesOf(what, objects, size);
   // Records are there while the device is idle; of objects only those of the map are.
   const idle = what === "records" ? frames : part.idleFrames;
-  return { what, objects, size, idle: idle * PAGE_SIZE, bytes: frames * PAGE_SIZE, assumed, source };
+  return {
+    what,
+    objects,
+    size,
+    idle: idle * PAGE_SIZE,
+    bytes: frames * PAGE_SIZE,
+    assumed,
+    source,
+  };
 }
 
 /** The total if every size that nobody has published were 64, 80, 96 or 128 bytes. */

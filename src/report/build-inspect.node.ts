@@ -10,15 +10,10 @@ import type { Snapshot } from "../observe/snapshot.js";
 import { applyWhatIfs } from "../observe/what-if/apply.js";
 import { formatBytes, PAGE_SIZE } from "../units.js";
 import type { DesignResult } from "./build-design.js";
-import {
-  BUILT_PAGES_MAX,
-  pageWordsOf,
-  type DeviceAsked,
-  type DeviceResult,
-} from "./build-device.js";
+import { BUILT_PAGES_MAX, pageWordsOf, type DeviceResult } from "./build-device.js";
 import { kindsReport } from "./kinds-report.js";
 import type { DesignRow, DeviceReport, InspectReport } from "./model.js";
-import type { InspectRequest } from "./ports.js";
+import type { DeviceAsked, InspectRequest } from "./ports.js";
 import { runTasks } from "./run-tasks.node.js";
 import type { DesignTask, DeviceTask } from "./tasks.js";
 
@@ -90,7 +85,9 @@ function tasksOfDevice(words: readonly string[], asked: DeviceAsked | undefined)
   if (asked === undefined) return [];
   const task = { what: "device", subject: "--device", asked } as const;
   const tasks = words.map((design): DeviceTask => ({ ...task, design, names: DEVICE_NAMES }));
-  return words.includes(TODAY) ? tasks : [...tasks, { ...task, design: TODAY, names: ["physical"] }];
+  return words.includes(TODAY)
+    ? tasks
+    : [...tasks, { ...task, design: TODAY, names: ["physical"] }];
 }
 
 function deviceReport(

@@ -10,10 +10,17 @@ import { formatChange, formatShare } from "./format.js";
 import { html, type Markup } from "./html-text.js";
 import type { DesignRow, InspectReport, KindRow } from "./model.js";
 
-const WIDTH = 720;
+/** Units that a chart is wide; it is scaled to the page. */
+export const WIDTH = 720;
 
 /** A drawing with its text alternative. */
-function figure(id: string, height: number, title: string, text: string, body: Markup[]): Markup {
+export function figure(
+  id: string,
+  height: number,
+  title: string,
+  text: string,
+  body: Markup[],
+): Markup {
   return html`<div class="wide">
     <svg
       class="chart"
@@ -31,7 +38,7 @@ function figure(id: string, height: number, title: string, text: string, body: M
 type Anchor = "start" | "middle" | "end";
 
 /** A word at a place; `css` "dim" for what is not the point. */
-function label(x: number, y: number, anchor: Anchor, text: string, css = ""): Markup {
+export function label(x: number, y: number, anchor: Anchor, text: string, css = ""): Markup {
   return html`<text class="${css}" x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${text}</text>`;
 }
 
@@ -43,12 +50,12 @@ interface Box {
 }
 
 /** A box that says what it is when pointed at. */
-function box(css: string, b: Box, title: string): Markup {
+export function box(css: string, b: Box, title: string): Markup {
   const place = html`x="${px(b.x)}" y="${px(b.y)}" width="${px(b.width)}" height="${px(b.height)}"`;
   return html`<rect class="${css}" ${place}><title>${title}</title></rect>`;
 }
 
-function line(css: string, x1: number, y1: number, x2: number, y2: number): Markup {
+export function line(css: string, x1: number, y1: number, x2: number, y2: number): Markup {
   return html`<line class="${css}" x1="${px(x1)}" y1="${px(y1)}" x2="${px(x2)}" y2="${px(y2)}" />`;
 }
 

@@ -4,16 +4,10 @@
  * SVG with a table beside each, light and dark, readable on a phone.
  */
 import { formatBytes, formatCount } from "../units.js";
-import {
-  formatChange,
-  formatExact,
-  formatMean,
-  formatOptional,
-  formatShare,
-  NONE,
-  plural,
-} from "./format.js";
+import { formatExact, formatMean, formatOptional, formatShare, NONE, plural } from "./format.js";
 import { breakEvenChart, costsChart, curveKey, kindsChart } from "./html-charts.js";
+import { deviceSection } from "./html-device.js";
+import { change, NOTHING, section, table, tr } from "./html-parts.js";
 import { STYLE } from "./html-style.js";
 import { html, Markup } from "./html-text.js";
 import type { DesignRow, InspectReport } from "./model.js";
@@ -37,15 +31,14 @@ export function renderHtml(report: InspectReport): string {
       <body>
         <main>
           ${header(report)} ${kinds(report)} ${costs(report.designs)} ${descriptors(report.designs)}
-          ${breakEven(report)} ${reconciliation(report)} ${vmemmap(report)} ${holds(report.designs)}
-          ${notes(report)} ${arithmetic(report)}
+          ${breakEven(report)} ${reconciliation(report)} ${vmemmap(report)}
+          ${deviceSection(report.device)} ${holds(report.designs)} ${notes(report)}
+          ${arithmetic(report)}
         </main>
       </body>
     </html> `;
   return page.text;
 }
-
-const NOTHING = html``;
 
 function header({ machine }: InspectReport): Markup {
   const facts = [
@@ -62,53 +55,6 @@ function header({ machine }: InspectReport): Markup {
   return html`<h1>${facts}</h1>
     <p class="dim">Source: ${machine.label}${read}</p>
     ${machine.origin === "bundled" ? bundled : NOTHING}${machine.whatIf.length > 0 ? what : NOTHING}`;
-}
-
-function section(id: string, title: string, body: Markup): Markup {
-  return html`<section aria-labelledby="h-${id}">
-    <h2 id="h-${id}">${title}</h2>
-    ${body}
-  </section>`;
-}
-
-/** A sentence in a table: aligned left and broken into lines, unlike figures. */
-interface Sentence {
-  readonly sentence: string;
-}
-
-/** A table with its headings; on a small screen it scrolls by itself. */
-function table(heads: readonly (string | Sentence)[], rows: readonly Markup[]): Markup {
-  return html`<div class="wide" tabindex="0">
-    <table>
-      <thead>
-        <tr>
-          ${heads.map(headOf)}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
-  </div>`;
-}
-
-function headOf(head: string | Sentence): Markup {
-  return typeof head === "string"
-    ? html`<th scope="col">${head}</th>`
-    : html`<th scope="col" class="text">${head.sentence}</th>`;
-}
-
-function tr(cells: readonly (string | Markup | Sentence)[]): Markup {
-  return html`<tr>
-    ${cells.map(cellOf)}
-  </tr> `;
-}
-
-function cellOf(cell: string | Markup | Sentence, column: number): Markup {
-  if (typeof cell === "object" && "sentence" in cell) {
-    return html`<td class="text dim">${cell.sentence}</td>`;
-  }
-  return column === 0 ? html`<th scope="row">${cell}</th>` : html`<td>${cell}</td>`;
 }
 
 function kinds(report: InspectReport): Markup {
@@ -130,11 +76,6 @@ function kinds(report: InspectReport): Markup {
     html`${kindsChart(report.kinds)}
     ${table(["kind", "pages", "size", "share", "objects", "mean order", "largest order"], rows)}`,
   );
-}
-
-function change(bytes: number): Markup {
-  if (bytes === 0) return html`${NONE}`;
-  return html`<span class="${bytes < 0 ? "good" : "bad"}">${formatChange(bytes)}</span>`;
 }
 
 function costs(designs: readonly DesignRow[]): Markup {

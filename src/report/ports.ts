@@ -3,9 +3,16 @@
  * sides are typed against one place.
  */
 import type { Snapshot } from "../observe/snapshot.js";
-import type { DeviceAsked } from "./build-device.js";
 import type { InspectReport } from "./model.js";
 import type { PageReport } from "./page-model.js";
+
+/** A device to price. */
+export interface DeviceAsked {
+  /** Pages of its private memory. */
+  readonly pages: number;
+  /** Order of the folios that they are in service as. */
+  readonly order: number;
+}
 
 export interface InspectRequest {
   /** Design strings, `preset[+axis=choice…]`; today is always built for comparison. */

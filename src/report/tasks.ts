@@ -6,9 +6,10 @@ import type { DeviceNameChoice } from "../engine/design/device-rules.js";
 import type { Classification } from "../observe/objects.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import { buildDesign, type DesignResult } from "./build-design.js";
-import { buildDevice, type DeviceAsked, type DeviceResult } from "./build-device.js";
+import { buildDevice, type DeviceResult } from "./build-device.js";
 import { pageInDesign } from "./build-page-design.js";
 import type { PageInDesign } from "./page-model.js";
+import type { DeviceAsked } from "./ports.js";
 
 interface Common {
   readonly design: string;

@@ -15,6 +15,7 @@ import { paint, type Paint } from "./paint.js";
 import { printable, tableLines, textWidth, WIDTH, wrap, type Cell } from "./table.js";
 import { breakEvenLines, descriptorLines, designLines, holdsLines } from "./terminal-costs.js";
 import { reconciliationLines } from "./terminal-checks.js";
+import { deviceLines } from "./terminal-device.js";
 
 export interface TerminalOptions {
   /** Colour codes; off for files and pipes. */
@@ -41,6 +42,7 @@ export function renderCosts(report: InspectReport, options: TerminalOptions): st
     breakEvenLines(report.breakEven, p),
     reconciliationLines(report.reconciliation, p, options.explain),
     vmemmapLines(report, p),
+    deviceLines(report.device, p),
     holdsLines(report.designs, p, options.explain),
     noteLines(report.notes, p),
     options.explain ? arithmeticLines(report, p) : [],

@@ -26,6 +26,7 @@ import {
 import { pmdAt, pteAt } from "../process/page-tables.js";
 import type { DeviceFault } from "./device-fault.js";
 import type { Exclusive } from "./exclusive.js";
+import { MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_FS_DAX } from "./kinds.js";
 import { movesAs, MOVES_WRITE, type Numbers } from "./numbers.js";
 import type { Pagemaps } from "./pagemaps.js";
 import type { Side } from "./side.js";
@@ -263,6 +264,12 @@ export class Entries implements DeviceEntries {
 
   free(folio: Ref, pfn: number): void {
     this.zoneDevice.free(folio, pfn);
+  }
+
+  /** Coherent memory stays evictable, a file system its own to truncate (fs-dax). */
+  mayPinLong(pfn: number): boolean {
+    const type = this.pagemaps.ofFrame(pfn)?.type;
+    return type !== MEMORY_DEVICE_COHERENT && type !== MEMORY_DEVICE_FS_DAX;
   }
 
   moveForPin(pfn: number): boolean {

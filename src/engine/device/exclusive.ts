@@ -16,6 +16,7 @@ import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import { EFAULT, EOPNOTSUPP, VM_HUGETLB, VM_WRITE } from "../process/constants.js";
 import {
+  PMD_HUGE,
   pteHigh,
   pteLow,
   ptePfn,
@@ -26,7 +27,7 @@ import {
 } from "../process/entry.js";
 import { FOLL_WRITE, type Gup } from "../process/gup.js";
 import { MMU_NOTIFY_CLEAR, MMU_NOTIFY_EXCLUSIVE } from "../process/notifier/events.js";
-import { pteAt } from "../process/page-tables.js";
+import { pmdAt, pteAt } from "../process/page-tables.js";
 import { pteNx, pteRights } from "../process/protection.js";
 import type { Numbers } from "./numbers.js";
 
@@ -75,9 +76,11 @@ export class Exclusive {
   }
 
   #splitPmd(vma: Ref, mm: Ref, vpn: number): void {
-    const { tables, zap, counts } = this.base;
+    const { w, tables, zap, counts } = this.base;
     const pmds = tables.pmdTable(mm, vpn);
-    if (pmds !== NONE) zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
+    // Splitting is told to all of the PMD's range: not where there is nothing to split.
+    if (pmds !== NONE && (w.load64(pmds, pmdAt(vpn)) & PMD_HUGE) !== 0)
+      zap.splitPmd(mm, counts.mmId(vma), pmds, vpn);
   }
 
   /** Frame that an entry maps writable; −1 for none. */

@@ -24,6 +24,7 @@ import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import {
   EINVAL,
+  PMD_ORDER,
   PMD_PAGES,
   VM_DONTEXPAND,
   VM_HUGETLB,
@@ -138,11 +139,14 @@ export class MigrateVma {
       if (page < 0) continue;
       const side = this.moves.sideOf(page);
       const folio = side.folioOf(page);
-      const pages = (flagsAt(src, i) & MIGRATE_PFN_COMPOUND) !== 0 ? PMD_PAGES : 1;
-      if (this.#isolated(side, folio, page) && this.#unmapped(side, folio, page, faultPage))
+      const order = orderAt(src, i, side, page);
+      if (
+        this.#isolated(side, folio, page, order) &&
+        this.#unmapped(side, folio, page, order, faultPage)
+      )
         continue;
       clearMigrate(src, i);
-      if (args !== null) args.cpages -= pages;
+      if (args !== null) args.cpages -= 1 << order;
       back++;
     }
     for (let i = 0; back > 0 && i < n; i++) {
@@ -150,7 +154,7 @@ export class MigrateVma {
       if (page < 0 || (flagsAt(src, i) & MIGRATE_PFN_MIGRATE) !== 0) continue;
       const side = this.moves.sideOf(page);
       const folio = side.folioOf(page);
-      const order = side.pages.orderOf(page);
+      const order = orderAt(src, i, side, page);
       this.moves.restore(page, page, order);
       clearEntry(src, i);
       this.#isFault(folio, faultPage) || side.folios.unlock(folio);
@@ -161,11 +165,11 @@ export class MigrateVma {
   }
 
   /** folio_isolate_lru: pages of devices are on no list. */
-  #isolated(side: Side, folio: Ref, page: number): boolean {
+  #isolated(side: Side, folio: Ref, page: number, order: number): boolean {
     const { folios, core } = this.base;
     if (side.isPrivate || page >= core.machine.deviceFirst) return true;
     if (!folios.test(folio, PG_LRU)) return false;
-    folios.lruDel(folio, core.design.orderOf(page));
+    folios.lruDel(folio, order);
     return true;
   }
 
@@ -183,20 +187,24 @@ export class MigrateVma {
   }
 
   /** try_to_migrate, and migrate_vma_check_page: nobody maps it and nobody else holds it. */
-  #unmapped(side: Side, folio: Ref, page: number, faultPage: number): boolean {
+  #unmapped(
+    side: Side,
+    folio: Ref,
+    page: number,
+    order: number,
+    faultPage: number,
+  ): boolean {
     const { core } = this.base;
-    const order = side.pages.orderOf(page);
     if (side.counts.total(folio, order) > 0) {
       if (side.isPrivate) this.moves.unmap(folio, page, order);
       else this.unmap.folio(folio, "migration", false);
+      if (side.counts.total(folio, order) > 0) return false;
     }
-    const mapped = side.counts.total(folio, order);
-    if (mapped > 0) return false;
     const device = side.isPrivate || page >= core.machine.deviceFirst;
     // A page of a device has one more, of old; of a file those of the cache.
     let extra = 1 + (this.#isFault(folio, faultPage) ? 1 : 0) + (device ? 1 : 0);
     if (!side.isPrivate && this.#mapping(folio)) extra += 1 << order;
-    return side.folios.refcount(folio) - extra <= mapped;
+    return side.folios.refcount(folio) <= extra;
   }
 
   /** folio_mapping: a file's, or the swap cache's. */
@@ -242,7 +250,8 @@ export class MigrateVma {
         clearMigrate(src, i);
         continue;
       }
-      if ((!large && toLarge) || !this.#move(from, to, faultPage)) {
+      const order = large && toLarge ? PMD_ORDER : 0;
+      if ((!large && toLarge) || !this.#move(from, to, order, faultPage)) {
         clearMigrate(src, i);
         this.refused++;
       }
@@ -274,7 +283,7 @@ export class MigrateVma {
   }
 
   /** migrate_folio with the checks before it: the destination takes the source's place. */
-  #move(from: number, to: number, faultPage: number): boolean {
+  #move(from: number, to: number, order: number, faultPage: number): boolean {
     const { core, folios, swap } = this.base;
     const a = this.moves.sideOf(from);
     const b = this.moves.sideOf(to);
@@ -286,7 +295,6 @@ export class MigrateVma {
       // Only anonymous memory goes to devices.
       if (this.#mapping(folio)) return false;
     }
-    const order = a.pages.orderOf(from);
     const expected = 1 + (this.#isFault(folio, faultPage) ? 1 : 0);
     if (!a.folios.freeze(folio, expected)) return false;
     const was = a.folios.flags(folio);
@@ -328,33 +336,36 @@ export class MigrateVma {
       const to = this.pfns.page(dst, i);
       const from = this.pfns.page(src, i);
       const moved = (flagsAt(src, i) & MIGRATE_PFN_MIGRATE) !== 0 && to >= 0;
+      const toOrder = to < 0 ? 0 : orderAt(dst, i, this.moves.sideOf(to), to);
+      if (to >= 0 && !moved) this.#done(to, toOrder);
       if (from < 0) {
-        if (to >= 0) this.#done(to);
+        if (moved) this.#done(to, toOrder);
         continue;
       }
-      if (to >= 0 && !moved) this.#done(to);
       const side = this.moves.sideOf(from);
       const folio = side.folioOf(from);
-      const order = side.pages.orderOf(from);
-      const target = moved ? to : from;
-      this.moves.restore(from, target, this.moves.sideOf(target).pages.orderOf(target));
+      const order = orderAt(src, i, side, from);
+      this.moves.restore(from, moved ? to : from, moved ? toOrder : order);
       if (!this.#isFault(folio, faultPage)) side.folios.unlock(folio);
       if (moved) {
         side.folios.put(folio);
-        this.#done(to);
+        this.#done(to, toOrder);
       } else this.#putBack(side, folio, order);
     }
   }
 
   /** A destination is unlocked, joins its list, and is its mappings' alone. */
-  #done(to: number): void {
+  #done(to: number, order: number): void {
     const { folios, core } = this.base;
     const side = this.moves.sideOf(to);
     const folio = side.folioOf(to);
     side.folios.unlock(folio);
     const listed = side.isPrivate || to >= core.machine.deviceFirst;
-    if (!listed && side.pages.orderOf(to) >= 0 && folios.mapping(folio) !== NONE)
-      folios.lruAdd(folio, side.pages.orderOf(to));
+    if (!listed && folios.mapping(folio) !== NONE) folios.lruAdd(folio, order);
     side.folios.put(folio);
   }
 }
+
+/** Order of the folio that entry `i` stands for: a single page, or one marked compound. */
+const orderAt = (array: Int32Array, i: number, side: Side, page: number): number =>
+  (flagsAt(array, i) & MIGRATE_PFN_COMPOUND) === 0 ? 0 : side.pages.orderOf(page);

@@ -42,6 +42,8 @@ export class Moves {
   readonly privates: Side;
   readonly system: Side;
   readonly mutants: Mutants;
+  /** What the walk at hand is about: it calls back without making anything. */
+  readonly at: { side: Side; folio: Ref; from: number; to: number; order: number };
 
   constructor(base: Base, numbers: Numbers, system: Side, privates: Side, mutants: Mutants) {
     this.base = base;
@@ -49,6 +51,7 @@ export class Moves {
     this.system = system;
     this.privates = privates;
     this.mutants = mutants;
+    this.at = { side: system, folio: NONE, from: 0, to: 0, order: 0 };
   }
 
   /** The side that a page is on. */
@@ -58,20 +61,26 @@ export class Moves {
 
   /** try_to_migrate of a locked device-private folio: nothing maps it afterwards. */
   unmap(folio: Ref, page: number, order: number): boolean {
-    const { rmap, notifiers } = this.base;
     const { folios, counts } = this.privates;
+    const { at } = this;
+    at.folio = folio;
+    at.from = page;
+    at.order = order;
     const mapping = folios.mapping(folio);
-    rmap.walkMapping(mapping, true, folios.index(folio), 1 << order, (vma, mm, vpn, i, n) => {
-      if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + n, MMU_NOTIFY_CLEAR);
-      for (let k = 0; k < n; k++) {
-        const whole = this.#unmapOne(folio, page, order, i + k, vma, mm, vpn + k);
-        if (whole) break;
-      }
-      if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + n);
-      return counts.total(folio, order) > 0;
-    });
+    this.base.rmap.walkMapping(mapping, true, folios.index(folio), 1 << order, this.#unmapVma);
     return counts.total(folio, order) === 0;
   }
+
+  /** try_to_migrate_one */
+  readonly #unmapVma = (vma: Ref, mm: Ref, vpn: number, i: number, n: number): boolean => {
+    const { notifiers } = this.base;
+    const { folio, from, order } = this.at;
+    if (notifiers.any !== 0) notifiers.start(mm, vpn, vpn + n, MMU_NOTIFY_CLEAR);
+    for (let k = 0; k < n; k++)
+      if (this.#unmapOne(folio, from, order, i + k, vma, mm, vpn + k)) break;
+    if (notifiers.any !== 0) notifiers.end(mm, vpn, vpn + n);
+    return this.privates.counts.total(folio, order) > 0;
+  };
 
   /** Page `i` of the folio in one VMA; true where one entry was for all of it. */
   #unmapOne(
@@ -156,18 +165,27 @@ export class Moves {
    * each after a split).
    */
   restore(from: number, to: number, order: number): void {
-    const { rmap } = this.base;
     const side = this.sideOf(to);
     const folio = side.folioOf(to);
     const { folios } = side;
+    const { at } = this;
+    at.side = side;
+    at.folio = folio;
+    at.from = from;
+    at.to = to;
+    at.order = order;
     const mapping = folios.mapping(folio);
     const anon = folios.isAnon(folio);
-    rmap.walkMapping(mapping, anon, folios.index(folio), 1 << order, (vma, mm, vpn, i, n) => {
-      for (let k = 0; k < n; k++)
-        if (this.#back(side, folio, from + i + k, to + i + k, order, vma, mm, vpn + k)) break;
-      return true;
-    });
+    this.base.rmap.walkMapping(mapping, anon, folios.index(folio), 1 << order, this.#backVma);
   }
+
+  /** remove_migration_pte */
+  readonly #backVma = (vma: Ref, mm: Ref, vpn: number, i: number, n: number): boolean => {
+    const { side, folio, from, to, order } = this.at;
+    for (let k = 0; k < n; k++)
+      if (this.#back(side, folio, from + i + k, to + i + k, order, vma, mm, vpn + k)) break;
+    return true;
+  };
 
   /** One page in one VMA; true where one entry was for the whole folio. */
   #back(

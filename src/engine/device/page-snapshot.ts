@@ -20,6 +20,7 @@ import { isFolioType, T_BUDDY } from "../design/word/axis-types.js";
 import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import { PMD_ORDER } from "../process/constants.js";
+import { IN_SNAPSHOT, TOLD_BY_STRUCT, TOLD_NOTHING } from "../process/number-witness.js";
 import { MEMORY_DEVICE_PRIVATE, MEMORY_TYPE_NAMES } from "./kinds.js";
 import type { Mutants } from "./mutants.js";
 import type { DevPagemap } from "./pagemap.js";
@@ -84,6 +85,7 @@ export function snapshotPage(
   // A page's number may be tested only where it is a pfn. As it was: any number.
   const tests = number.low >= 0 && (!own || devices.mutants.zeroPfn);
   const { core } = devices.base;
+  tell(devices, page, number, own, tests);
   return {
     ...seen,
     ...number,
@@ -92,6 +94,21 @@ export function snapshotPage(
     isZero: tests && core.isZeroPage(number.low),
     isHugeZero: tests && core.isHugeZero(number.low & (-1 << PMD_ORDER)),
   };
+}
+
+/** In checked runs: the number that was made, and that it was tested. */
+function tell(
+  devices: SnapshotContext,
+  page: number,
+  { low, high }: { low: number; high: number },
+  own: boolean,
+  tests: boolean,
+): void {
+  const { witness } = devices.base.core;
+  if (witness === null || low < 0) return;
+  witness.made(IN_SNAPSHOT, low, high, page);
+  const told = own ? TOLD_NOTHING : TOLD_BY_STRUCT;
+  if (tests) witness.read(IN_SNAPSHOT, told, page >= devices.firstPrivate && !own, low, high, page);
 }
 
 /** The map that has a page of a device, in service or idle. */

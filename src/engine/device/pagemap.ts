@@ -5,7 +5,8 @@
  * (nobody can take its pages into service any more) and waits until every page
  * that is in service came back. Its counts are words, so that the wait is one.
  * Ranges, callbacks and owner are configuration. Offsets count pages over all
- * ranges in order.
+ * ranges in order. Where a private map lies in the numbers of devices is an output:
+ * `range` says it once the map is there.
  *
  * Source: mm/memremap.c, include/linux/memremap.h of the mm tree of July 2026;
  * device-facts §1.3, §1.5, §2.4.
@@ -15,10 +16,14 @@ import {
   DEV_PAGEMAP_DONE,
   DEV_PAGEMAP_DYING,
   DEV_PAGEMAP_IN_SERVICE,
+  DEV_PAGEMAP_RANGE_START,
   DEV_PAGEMAP_REF,
 } from "../layout/generated/offsets.js";
 import type { Words } from "../words/words.js";
 import type { DeviceFault } from "./device-fault.js";
+import { FolioOrders } from "./folio-orders.js";
+
+const PAGE = 4096;
 
 /** Frames start … start + pages − 1. */
 export interface PhysicalRange {
@@ -43,17 +48,25 @@ export interface PagemapOps {
 export interface PagemapConfig {
   readonly name: string;
   readonly type: number;
-  /** Private memory: pages of it. */
+  /** Private memory: pages of it … */
   readonly pages?: number;
+  /** … or bytes, of which the last page need not be full (DIV_ROUND_UP). */
+  readonly size?: number;
   /** Everything else: where it is. */
   readonly ranges?: readonly PhysicalRange[];
   readonly ops?: PagemapOps;
   /** Who may use its device-private pages as they are; compared, never looked into. */
   readonly owner?: object;
-  /** NUMA node, −1 for none. */
+  /** NUMA node; −1, or left out, for none (NUMA_NO_NODE): that of the processor. */
   readonly nid?: number;
   /** vmemmap_shift: order of the folios that generic memory consists of. */
   readonly folioOrder?: number;
+}
+
+/** struct range: bytes, the last one included. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** A page map that exists. `Pagemaps` makes and ends them. */
@@ -76,8 +89,8 @@ export class DevPagemap {
   readonly #w: Words;
   /** Its words are gone. */
   #ended = false;
-  /** Orders of the folios that requests are to find, by first page; null where requests set them. */
-  readonly orders: Uint8Array | null;
+  /** Folios that requests are to find; null where requests set the order. */
+  readonly orders: FolioOrders | null;
 
   constructor(
     w: Words,
@@ -104,7 +117,7 @@ export class DevPagemap {
     this.pages = at.pages;
     this.ranges = at.ranges;
     this.zone = at.zone;
-    this.orders = keepsOrders ? new Uint8Array(at.pages).fill(config.folioOrder ?? 0) : null;
+    this.orders = keepsOrders ? new FolioOrders(config.folioOrder ?? 0) : null;
   }
 
   /** `live`, `dying` once it was killed, `dead` once it is gone. */
@@ -128,16 +141,40 @@ export class DevPagemap {
     return this.#ended ? 0 : this.#w.load32(this.words, DEV_PAGEMAP_IN_SERVICE);
   }
 
-  /** percpu_ref_tryget_many; with `force` also while it is dying (percpu_ref_get_many). */
+  /**
+   * pgmap->range: where it lies, in bytes. Of a private map with numbers of its own
+   * that is its stretch of the device address space (a space of its own begins at 0);
+   * of several ranges the first. Empty once the map is gone.
+   */
+  get range(): ByteRange {
+    if (this.#ended) return { start: 0, end: -1 };
+    const start = this.#w.load32(this.words, DEV_PAGEMAP_RANGE_START) * PAGE;
+    const pages = this.ranges.length > 1 ? this.ranges[0].pages : this.pages;
+    return { start, end: start + pages * PAGE - 1 };
+  }
+
+  /**
+   * percpu_ref_tryget_live, of many: false once it is dying, or nobody holds it any
+   * more. With `force` percpu_ref_get_many, for who holds it otherwise.
+   */
   tryGet(n: number, force = false): boolean {
-    if (!force && this.isDying) return false;
-    this.#w.add32(this.words, DEV_PAGEMAP_REF, n);
-    return true;
+    const w = this.#w;
+    if (force) {
+      w.add32(this.words, DEV_PAGEMAP_REF, n);
+      return true;
+    }
+    if (this.isDying) return false;
+    for (;;) {
+      // Whoever kills it meanwhile waits for these, too; from 0 there is no way back.
+      const refs = w.load32(this.words, DEV_PAGEMAP_REF);
+      if (refs === 0) return false;
+      if (w.cas32(this.words, DEV_PAGEMAP_REF, refs, refs + n)) return true;
+    }
   }
 
   /** percpu_ref_put_many: the last one ends the wait of whoever kills it. */
   put(n: number): void {
-    if (this.#w.add32(this.words, DEV_PAGEMAP_REF, -n) === 0)
+    if (n > 0 && this.#w.add32(this.words, DEV_PAGEMAP_REF, -n) === 0)
       this.#w.store32(this.words, DEV_PAGEMAP_DONE, 1);
   }
 
@@ -150,13 +187,18 @@ export class DevPagemap {
   pageAt(offset: number): number {
     let rest = offset;
     for (const { start, pages } of this.ranges) {
-      if (rest < pages) return start + rest;
+      if (rest >= 0 && rest < pages) return start + rest;
       rest -= pages;
     }
     return -1;
   }
 
-  /** pfn_to_pgmap_offset, of a page; −1 for one of another map. */
+  /** The range that has a page. */
+  rangeOf(page: number): PhysicalRange | undefined {
+    return this.ranges.find(({ start, pages }) => page >= start && page < start + pages);
+  }
+
+  /** Offset of a page, in service or not; −1 for one of another map. */
   offsetOf(page: number): number {
     let before = 0;
     for (const { start, pages } of this.ranges) {

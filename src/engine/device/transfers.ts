@@ -65,7 +65,7 @@ export class Transfers {
     const { migrate } = this.#c;
     const error = migrate.setup(args);
     if (error !== 0) return error;
-    this.fill(args.src, args.dst, args.npages, give, true);
+    this.populate(args.src, args.dst, args.npages, give, true);
     migrate.pages(args);
     const migrated = this.migrated(args.src, args.dst, args.npages);
     migrate.finalize(args);
@@ -79,7 +79,7 @@ export class Transfers {
   bringBack(args: MigrateVmaArgs): number {
     const { migrate } = this.#c;
     if (migrate.setup(args) !== 0) return FAULT_SIGBUS;
-    const lacking = this.fill(args.src, args.dst, args.npages, this.#ram, true);
+    const lacking = this.populate(args.src, args.dst, args.npages, this.#ram, true);
     migrate.pages(args);
     migrate.finalize(args);
     return lacking > 0 ? FAULT_OOM : 0;
@@ -94,7 +94,7 @@ export class Transfers {
    * `src` that may be migrated. Pages that are there and got none; those stay where
    * they are. With `maySplit` 512 single pages may stand for a huge one.
    */
-  fill(src: Int32Array, dst: Int32Array, n: number, give: GivePage, maySplit: boolean): number {
+  populate(src: Int32Array, dst: Int32Array, n: number, give: GivePage, maySplit: boolean): number {
     let lacking = 0;
     for (let i = 0; i < n; i++) {
       const flags = flagsAt(src, i);
@@ -103,12 +103,19 @@ export class Transfers {
       const order = (flags & MIGRATE_PFN_COMPOUND) !== 0 ? PMD_ORDER : 0;
       const pages = Math.min(1 << order, n - i);
       let given = this.#one(dst, i, from, order, give) ? pages : 0;
-      for (let k = 0; given < pages && maySplit && order > 0 && k < pages; k++)
-        if (this.#one(dst, i + k, from < 0 ? from : from + k, 0, give)) given++;
+      if (given === 0 && maySplit && order > 0) given = this.#singles(dst, i, pages, from, give);
       if (from >= 0) lacking += pages - given;
       i += pages - 1;
     }
     return lacking;
+  }
+
+  /** Single pages for a huge one; how many there were. */
+  #singles(dst: Int32Array, i: number, pages: number, from: number, give: GivePage): number {
+    let given = 0;
+    for (let k = 0; k < pages; k++)
+      if (this.#one(dst, i + k, from < 0 ? from : from + k, 0, give)) given++;
+    return given;
   }
 
   #one(dst: Int32Array, i: number, from: number, order: number, give: GivePage): boolean {
@@ -119,8 +126,8 @@ export class Transfers {
     return true;
   }
 
-  /** Undoes `fill`: what was given is let go, nothing will be migrated. */
-  unfill(dst: Int32Array, n: number): void {
+  /** Undoes `populate`: what was given is let go, nothing will be migrated. */
+  unpopulate(dst: Int32Array, n: number): void {
     for (let i = 0; i < n; i++) {
       const page = this.#c.pfns.page(dst, i);
       if (page >= 0) this.#c.release(page);
@@ -152,7 +159,7 @@ export class Transfers {
       for (let i = 0; i < pages; i++) this.#name(src, i, map.pageAt(offset + i));
       dst.fill(0);
       evict.list(src, pages);
-      const lacking = this.fill(src, dst, pages, this.#ram, false);
+      const lacking = this.populate(src, dst, pages, this.#ram, false);
       evict.pages(src, dst, pages);
       evict.finalize(src, dst, pages);
       if (lacking > 0) this.#splitAll(map, offset, pages);

@@ -91,7 +91,7 @@ export class GpuTable {
     else if (!this.#lock.tryLock()) return false;
     this.devices.base.notifiers.setSeq(this.#range.notifier, seq);
     if (range.end - range.start > this.#entries.size) {
-      for (const vpn of [...this.#entries.keys()])
+      for (const vpn of this.#entries.keys())
         if (vpn >= range.start && vpn < range.end) this.#entries.delete(vpn);
     } else for (let vpn = range.start; vpn < range.end; vpn++) this.#entries.delete(vpn);
     this.#lock.unlock();

@@ -2,8 +2,9 @@
  * A driver's pages in user space: by frame number (no counts, GUP refused), or as
  * folios (counted like a file's pages).
  *
- * Source: mm/memory.c of 6.18 (remap_pfn_range: VM_IO | VM_PFNMAP and special
- * entries; vm_insert_page: VM_MIXEDMAP, a reference and a map count of each page).
+ * Source: mm/memory.c of 6.18 (remap_pfn_range: VM_IO | VM_PFNMAP | VM_DONTEXPAND |
+ * VM_DONTDUMP and special entries; vm_insert_page: VM_MIXEDMAP, a reference and a map
+ * count of each page).
  */
 import { MmError } from "../errors.js";
 import { MM_MMAP_LOCK, VMA_VM_OPS } from "../layout/generated/offsets.js";
@@ -31,17 +32,21 @@ import { PAGE_SIZE, type Ref } from "../../units.js";
 /** By frame number, or counted as folios. */
 export type HowMapped = "pfn" | "folio";
 
-/** Maps frames one after another; the address. Throws MmError (ENOMEM, EINVAL), nothing mapped then. */
+/**
+ * Maps frames one after another, shared or (MAP_PRIVATE) copied where they are written;
+ * the address. Throws MmError (ENOMEM, EINVAL), nothing mapped then.
+ */
 export function mapFrames(
   kernel: Operations,
   process: Process,
   file: OpenFile,
   frames: readonly number[],
   how: HowMapped,
+  flags: number = MAP_SHARED,
 ): number {
   const length = frames.length * PAGE_SIZE;
   const prot = PROT_READ | PROT_WRITE;
-  const addr = process.mmap({ length, prot, flags: MAP_SHARED, file });
+  const addr = process.mmap({ length, prot, flags, file });
   const error = insert(kernel, process.mm, addr / PAGE_SIZE, frames, how);
   if (error === 0) return addr;
   process.munmap(addr, length);
@@ -58,8 +63,8 @@ function insert(
   const { w, vmas, tables } = kernel.base;
   downWrite(w, mm, MM_MMAP_LOCK);
   const vma = vmas.tree.lookup(mm, start);
-  const kind = how === "pfn" ? VM_PFNMAP | VM_IO : VM_MIXEDMAP;
-  vmas.setFlags(vma, vmas.flags(vma) | kind | VM_DONTEXPAND | VM_DONTDUMP);
+  const kind = how === "pfn" ? VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP : VM_MIXEDMAP;
+  vmas.setFlags(vma, vmas.flags(vma) | kind);
   w.store32(vma, VMA_VM_OPS, OPS_PFN);
   let error = 0;
   for (let i = 0; i < frames.length && error === 0; i++) {

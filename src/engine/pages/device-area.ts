@@ -91,10 +91,25 @@ export class DeviceArea {
     for (let page = this.#page(ref, off); page <= to; page++) this.#leave(page);
   }
 
-  /** Whether a place has a frame behind it. */
-  isThere(ref: Ref): boolean {
-    const page = this.#page(ref, 0);
+  /** Whether a place has a frame behind it: all of its `bytes` bytes. */
+  isThere(ref: Ref, off = 0, bytes = 1): boolean {
+    const page = this.#page(ref, off);
+    return this.#has(page) && (bytes === 1 || this.#has(this.#page(ref, off + bytes - 1)));
+  }
+
+  #has(page: number): boolean {
     return page >= 0 && page < this.#pages && this.w.load32(this.#table, 16 + page * ENTRY) !== 0;
+  }
+
+  /** Bytes from a place to the end of its arena page. */
+  bytesLeft(ref: Ref, off: number): number {
+    const size = this.#refsPerPage * 16;
+    return size - (((ref % this.#refsPerPage) * 16 + off) % size);
+  }
+
+  /** Number of the arena page that a place lies in, counted from the area's first. */
+  pageOf(ref: Ref, off: number): number {
+    return this.#page(ref, off);
   }
 
   #use(page: number): boolean {
@@ -127,12 +142,14 @@ export class DeviceArea {
     this.#allocator.free(pfn, 0);
   }
 
-  /** Every frame that is taken. */
-  forEachFrame(visit: (pfn: number) => void): void {
-    if (this.frames === 0) return;
-    for (let page = 0; page < this.#pages; page++) {
+  /** Every frame that is taken, with the arena page that it is behind and how many use it. */
+  forEachFrame(visit: (pfn: number, page: number, users: number) => void): void {
+    let left = this.frames;
+    for (let page = 0; left > 0 && page < this.#pages; page++) {
       const pfn = this.w.load32(this.#table, 16 + page * ENTRY) - 1;
-      if (pfn >= 0) visit(pfn);
+      if (pfn < 0) continue;
+      left--;
+      visit(pfn, page, this.w.load32(this.#table, 16 + page * ENTRY + 4));
     }
   }
 }

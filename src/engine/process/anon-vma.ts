@@ -213,15 +213,4 @@ export class AnonVmas {
     core.freeObject(O_ANON_VMA, av);
     if (root !== av) this.put(root);
   }
-
-  /** Every VMA linked to it: calls back until told to stop. */
-  forEachVma(av: Ref, visit: (vma: Ref) => boolean): void {
-    const { core } = this;
-    let chain = core.pointer(av, ANON_VMA_CHAINS);
-    while (chain !== NONE) {
-      const next = core.pointer(chain, AVC_NEXT);
-      if (!visit(core.pointer(chain, AVC_VMA))) return;
-      chain = next;
-    }
-  }
 }

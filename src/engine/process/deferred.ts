@@ -44,8 +44,9 @@ export class DeferredSplits {
   }
 
   add(folio: Ref, order: number): void {
-    if (order < 2) return;
     const { core, w } = this;
+    // The memory of a device is not split to be given back to the allocator.
+    if (order < 2 || core.pfnOf(folio) >= core.machine.deviceFirst) return;
     spinLock(w, core.state, S_DEFERRED_LOCK);
     if (!this.#queued(folio)) {
       const { deferredList } = core.layout;

@@ -36,6 +36,8 @@ export interface DeviceEntries {
   isSplittable(lo: number, hi: number): boolean;
   /** free_zone_device_folio of frames behind the RAM. */
   free(folio: Ref, pfn: number): void;
+  /** folio_is_longterm_pinnable, of a frame behind the RAM. */
+  mayPinLong(pfn: number): boolean;
   /** A long-term pin wants to hold a page of a device: moves it to RAM; false where that cannot be. */
   moveForPin(pfn: number): boolean;
 }

@@ -5,8 +5,9 @@
  * Fast: only the page tables, no VMA, no lock; a reference is taken and the entry
  * read again; anything unusual makes it give up. Slow: the VMA's rights are
  * checked, missing pages are faulted in, pages that a pin must not share are
- * unshared first. Pins for a long time never hold pages of ZONE_MOVABLE. What a
- * release needs is the page, or what the pin carried.
+ * unshared first. Pins for a long time never hold pages of ZONE_MOVABLE, nor those
+ * that a device must be able to give up. What a release needs is the page, or what
+ * the pin carried.
  *
  * Source: mm/gup.c of 6.18 (is_valid_gup_args, gup_fast_pte_range, follow_page_pte,
  * can_follow_write_common, check_vma_flags, gup_must_unshare, try_grab_folio,
@@ -18,6 +19,7 @@ import { PG_REFERENCED } from "../design/word/axis-flags.js";
 import { tryGetFolio } from "../pages/lookup.js";
 import type { Base } from "./base.js";
 import {
+  EBUSY,
   EDEADLK,
   EFAULT,
   EHWPOISON,
@@ -67,6 +69,8 @@ const ZONE_MOVABLE = 3;
 const NOT_THERE = 1;
 /** Inside: make it one's own and look again (-EMLINK). */
 const MUST_UNSHARE = 2;
+/** Inside: it lies where nothing may be held for long; move it and look again. */
+const MUST_MOVE = 3;
 
 /** Pages that were got: frames, and what each release needs beside the frame. */
 export interface GotPages {
@@ -92,6 +96,8 @@ export class Gup {
   slow = 0;
   /** Object that the last page got is held by, 0 for its folio. */
   #holder = NONE;
+  /** Frame that has to move before it is pinned. */
+  #moves = 0;
 
   constructor(base: Base, faults: Faults, files: Files) {
     this.base = base;
@@ -189,6 +195,7 @@ export class Gup {
   #mayPin(folio: Ref, pfn: number, flags: number): boolean {
     const { core, folios } = this.base;
     if ((flags & FOLL_LONGTERM) === 0) return true;
+    if (pfn >= core.machine.deviceFirst && this.base.device?.mayPinLong(pfn) !== true) return false;
     const zone = core.machine.config.zones[core.design.zoneOf(pfn)];
     if (zone.type === ZONE_MOVABLE) return false;
     if ((flags & FOLL_WRITE) === 0 || folios.isAnon(folio)) return true;
@@ -274,10 +281,22 @@ export class Gup {
     return refused !== 0 ? refused : this.#find(vma, mm, vpn, flags);
   }
 
+  /** migrate_longterm_unpinnable_folios, with no table locked: 0, ENOMEM, or EBUSY for a device's page. */
+  #move(pfn: number): number {
+    const { core, device } = this.base;
+    if (pfn < core.machine.deviceFirst) return this.migrateForPin(pfn) ? 0 : ENOMEM;
+    return device?.moveForPin(pfn) === true ? 0 : EBUSY;
+  }
+
   /** Looks, faults, looks again. */
   #find(vma: Ref, mm: Ref, vpn: number, flags: number): number {
     for (;;) {
       const found = this.#follow(vma, mm, vpn, flags);
+      if (found === -MUST_MOVE) {
+        const error = this.#move(this.#moves);
+        if (error !== 0) return error;
+        continue;
+      }
       if (found !== -NOT_THERE && found !== -MUST_UNSHARE) return found;
       const unshare = found === -MUST_UNSHARE;
       const write = (flags & FOLL_WRITE) !== 0;
@@ -372,7 +391,8 @@ export class Gup {
     const order = core.design.orderOf(pfn);
     if ((flags & FOLL_LONGTERM) !== 0 && !this.#mayPin(folio, pfn, flags & ~FOLL_WRITE)) {
       // check_and_migrate_movable_pages: it must move first.
-      return this.migrateForPin(pfn) ? -NOT_THERE : ENOMEM;
+      this.#moves = pfn;
+      return -MUST_MOVE;
     }
     if ((flags & FOLL_PIN) !== 0) folios.pin(folio, order, 1);
     else if ((flags & FOLL_GET) !== 0) folios.get(folio);

@@ -19,6 +19,8 @@ export const IN_HMM_ARRAY = 2;
 export const IN_RAW_SCAN = 3;
 /** In what a driver's callback answered. */
 export const IN_ANSWER = 4;
+/** In a snapshot of a page, for people. */
+export const IN_SNAPSHOT = 5;
 
 /** What told a reader of which kind a number is. */
 export const TOLD_NOTHING = 0;

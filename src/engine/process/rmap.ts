@@ -9,7 +9,10 @@ import type { Ref } from "../../units.js";
 import {
   ADDRESS_SPACE_I_MMAP,
   ADDRESS_SPACE_I_MMAP_RWSEM,
+  ANON_VMA_CHAINS,
   ANON_VMA_RWSEM,
+  AVC_NEXT,
+  AVC_VMA,
   VMA_SHARED_NEXT,
   VMA_VM_MM,
   VMA_VM_PGOFF,
@@ -117,23 +120,37 @@ export class Rmap {
   ): void {
     const { w, core } = this;
     if (mapping === NONE) return;
-    const at = (vma: Ref): boolean => {
-      const start = this.vmas.start(vma);
-      const from = start + ((first - w.load32(vma, VMA_VM_PGOFF)) | 0);
-      const before = Math.max(0, start - from);
-      if (before >= pages) return true;
-      const n = Math.min(pages, this.vmas.end(vma) - from) - before;
-      return n <= 0 || visit(vma, core.pointer(vma, VMA_VM_MM), from + before, before, n);
-    };
     if (anon) {
       downRead(w, mapping, ANON_VMA_RWSEM);
-      this.anonVmas.forEachVma(mapping, at);
+      let chain = core.pointer(mapping, ANON_VMA_CHAINS);
+      while (chain !== NONE) {
+        // It may be taken away meanwhile.
+        const next = core.pointer(chain, AVC_NEXT);
+        if (!this.#visit(core.pointer(chain, AVC_VMA), first, pages, visit)) break;
+        chain = next;
+      }
       upRead(w, mapping, ANON_VMA_RWSEM);
       return;
     }
     downRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
     let vma = core.pointer(mapping, ADDRESS_SPACE_I_MMAP);
-    while (vma !== NONE && at(vma)) vma = core.pointer(vma, VMA_SHARED_NEXT);
+    while (vma !== NONE && this.#visit(vma, first, pages, visit))
+      vma = core.pointer(vma, VMA_SHARED_NEXT);
     upRead(w, mapping, ADDRESS_SPACE_I_MMAP_RWSEM);
+  }
+
+  /** Where one VMA may map some of the pages. */
+  #visit(
+    vma: Ref,
+    first: number,
+    pages: number,
+    visit: (vma: Ref, mm: Ref, vpn: number, i: number, n: number) => boolean,
+  ): boolean {
+    const start = this.vmas.start(vma);
+    const from = start + ((first - this.w.load32(vma, VMA_VM_PGOFF)) | 0);
+    const before = Math.max(0, start - from);
+    if (before >= pages) return true;
+    const n = Math.min(pages, this.vmas.end(vma) - from) - before;
+    return n <= 0 || visit(vma, this.core.pointer(vma, VMA_VM_MM), from + before, before, n);
   }
 }

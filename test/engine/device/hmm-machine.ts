@@ -2,14 +2,11 @@
  * What the tests of HMM share: a machine with a device, a driver of a few lines that
  * moves pages of a process to it and back, and who mirrors a stretch of a process.
  */
-import { expect } from "vitest";
+import assert from "node:assert/strict";
 import { Devices } from "../../../src/engine/device/devices.js";
 import type { DeviceFault } from "../../../src/engine/device/device-fault.js";
 import type { Hmm, HmmRange } from "../../../src/engine/device/hmm/hmm.js";
-import {
-  HMM_PFN_REQ_FAULT,
-  HMM_PFN_REQ_WRITE,
-} from "../../../src/engine/device/hmm/hmm-pfn.js";
+import { HMM_PFN_REQ_FAULT, HMM_PFN_REQ_WRITE } from "../../../src/engine/device/hmm/hmm-pfn.js";
 import { EBUSY, MEMORY_DEVICE_PRIVATE } from "../../../src/engine/device/kinds.js";
 import {
   MIGRATE_VMA_SELECT_COMPOUND,
@@ -155,13 +152,16 @@ export class Rig {
   readonly watched: Ref[] = [];
 
   /** The process ends; then nothing is wrong, no device has a page, and nothing was warned about. */
-  clean(): void {
+  expectClean(): void {
     for (const sub of this.watched) this.kernel.base.notifiers.remove(sub);
     this.watched.length = 0;
     if (this.process.alive) this.process.exit();
-    for (const map of this.devices.pagemaps.maps.values()) expect(map.inService).toBe(0);
-    expect(inspectKernel(this.kernel).map((v) => v.message)).toEqual([]);
-    expect(this.devices.zoneDevice.warnings).toEqual([]);
+    for (const map of this.devices.pagemaps.maps.values()) assert.equal(map.inService, 0);
+    assert.deepEqual(
+      inspectKernel(this.kernel).map((v) => v.message),
+      [],
+    );
+    assert.deepEqual(this.devices.zoneDevice.warnings, []);
   }
 }
 
@@ -218,7 +218,7 @@ export class TestDevice {
     const { devices } = this.rig;
     const args = this.#args(addr / PAGE, pages);
     args.flags = MIGRATE_VMA_SELECT_SYSTEM | MIGRATE_VMA_SELECT_COMPOUND;
-    expect(devices.migrate.setup(args)).toBe(0);
+    assert.equal(devices.migrate.setup(args), 0);
     for (let i = 0; i < args.npages; i++) {
       const flags = flagsAt(args.src, i);
       if ((flags & MIGRATE_PFN_MIGRATE) === 0) continue;
@@ -226,7 +226,7 @@ export class TestDevice {
       const offset = (order > 0 ? this.freeHuge : this.free).pop();
       if (offset === undefined) throw new Error("the device is full");
       const page = devices.activate(this.map, offset, order);
-      expect(page).toBeGreaterThan(0);
+      assert.ok(page > 0);
       const from = devices.pfns.page(args.src, i);
       if (from >= 0) devices.copy(from, page, 1 << order);
       devices.pfns.set(args.dst, i, page, flags & MIGRATE_PFN_COMPOUND);

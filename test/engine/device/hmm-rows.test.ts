@@ -56,7 +56,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
     ]);
     expect(watcher.page(0)).toBe(rig.frame(addr));
     expect(watcher.fault()).toBe(EFAULT);
-    rig.clean();
+    rig.expectClean();
   });
 
   describe("VMA VM_IO, VM_PFNMAP or without VM_READ: ERROR, skip VMA; −EFAULT", () => {
@@ -87,7 +87,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
         WRITABLE,
       ]);
       expect(watcher.fault()).toBe(EFAULT);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -104,7 +104,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault({ write: true })).toBe(0);
       expect(watcher.flags(7)).toBe(WRITABLE);
       expect(watcher.page(7)).toBe(rig.frame(addr + 7 * PAGE));
-      rig.clean();
+      rig.expectClean();
     });
 
     test("an empty entry beside others", () => {
@@ -116,7 +116,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect([0, 1, 2].map((i) => watcher.flags(i))).toEqual([WRITABLE, 0, 0]);
       expect(watcher.fault({ write: true })).toBe(0);
       expect([0, 1, 2].map((i) => watcher.flags(i))).toEqual([WRITABLE, WRITABLE, WRITABLE]);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("a marker", () => {
@@ -128,7 +128,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.look()).toBe(0);
       expect([watcher.entry(0), watcher.flags(1)]).toEqual([[0, 0], WRITABLE]);
       before.set(before.lo, before.hi);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -155,7 +155,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       }
       expect(device.faults).toBe(0);
       expect(device.map.inService).toBe(3);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("read-only, and to be written", () => {
@@ -169,7 +169,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.flags(0)).toBe(HMM_PFN_VALID | privateKind);
       expect(device.faults).toBe(0);
       child.exit();
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -191,7 +191,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
     expect(device.map.inService).toBe(0);
     expect([0, 1, 2].map((i) => rig.hmm.kind(watcher.pfns, i))).toEqual(["ram", "ram", "ram"]);
     expect([0, 1, 2].map((i) => rig.read(addr + i * PAGE))).toEqual([1, 2, 3]);
-    rig.clean();
+    rig.expectClean();
   });
 
   describe("swap, exclusive: 0; fault", () => {
@@ -206,7 +206,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault()).toBe(0);
       expect(rig.process.rss.swap).toBe(0);
       expect(watcher.page(3)).toBe(rig.frame(addr + 3 * PAGE));
-      rig.clean();
+      rig.expectClean();
     });
 
     test("a page on loan to a device", () => {
@@ -222,7 +222,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect([watcher.entry(0), watcher.flags(1)]).toEqual([[0, 0], WRITABLE]);
       expect(watcher.fault()).toBe(0);
       expect([watcher.page(0), watcher.flags(0)]).toEqual([pfn, WRITABLE]);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -242,7 +242,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       });
       expect(device.map.offsetOf(watcher.page(0))).toBe(0);
       expect(watcher.busy).toBe(0);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("of a page on its way back", () => {
@@ -268,7 +268,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(rig.hmm.kind(watcher.pfns, 0)).toBe("ram");
       expect(watcher.page(0)).toBe(rig.frame(addr));
       expect(rig.read(addr)).toBe(1);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("of a huge page", () => {
@@ -285,7 +285,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       });
       expect(device.map.offsetOf(watcher.page(HUGE - 1))).toBe(2 * HUGE - 1);
       expect(rig.hmm.mapOrder(watcher.pfns, HUGE - 1)).toBe(9);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -299,7 +299,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
     expect([watcher.entry(0), watcher.flags(1)]).toEqual([[0, 0], WRITABLE]);
     expect(watcher.fault()).toBe(EFAULT);
     entry.set(entry.lo, entry.hi);
-    rig.clean();
+    rig.expectClean();
   });
 
   describe("present, special without struct page (not zero page): ERROR; −EFAULT", () => {
@@ -328,7 +328,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault()).toBe(0);
       expect(watcher.flags(1) & HMM_PFN_VALID).not.toBe(0);
       area.free();
-      rig.clean();
+      rig.expectClean();
     });
 
     test("the zero page is a page like any other", () => {
@@ -339,7 +339,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.look()).toBe(0);
       expect(watcher.entry(0)).toEqual([rig.kernel.base.core.zeroPage(), HMM_PFN_VALID]);
       expect(watcher.fault()).toBe(0);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -357,7 +357,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.page(0)).toBe(rig.frame(addr));
       expect(watcher.page(0)).not.toBe(shared);
       child.exit();
-      rig.clean();
+      rig.expectClean();
     });
 
     test("protnone", () => {
@@ -369,7 +369,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.look()).toBe(0);
       expect(watcher.entry(0)).toEqual([0, 0]);
       entry.set(entry.lo, entry.hi);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("a file's pages", () => {
@@ -382,7 +382,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault({ write: true })).toBe(0);
       expect(watcher.flags(3)).toBe(WRITABLE);
       expect(watcher.page(3)).toBe(rig.frame(addr + 3 * PAGE));
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -400,7 +400,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
           expect(rig.hmm.mapOrder(watcher.pfns, i)).toBe(9);
         }
       }
-      rig.clean();
+      rig.expectClean();
     });
 
     test("the huge zero page; written it becomes a huge page of one's own", () => {
@@ -415,7 +415,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault({ write: true })).toBe(0);
       expect(watcher.flags(5)).toBe(WRITABLE);
       expect(watcher.page(5)).toBe(rig.frame(addr) + 5);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("nothing yet where a huge page fits: one fault brings all of it", () => {
@@ -425,7 +425,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.fault({ write: true })).toBe(0);
       expect(rig.hmm.mapOrder(watcher.pfns, HUGE - 1)).toBe(9);
       expect(watcher.page(HUGE - 1)).toBe(rig.frame(addr) + HUGE - 1);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("without access: 0", () => {
@@ -437,7 +437,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.look()).toBe(0);
       expect(new Set(watcher.pfns)).toEqual(new Set([0]));
       pmd.set(pmd.lo, pmd.hi);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("a hugetlb page: none, there, read-only", () => {
@@ -455,7 +455,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       rig.process.mprotect(addr, HUGE * PAGE, PROT_READ);
       expect(watcher.look()).toBe(0);
       expect([watcher.flags(0), watcher.flags(511)]).toEqual([HMM_PFN_VALID, HMM_PFN_VALID]);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -475,7 +475,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
         }
       }
       expect(device.faults).toBe(0);
-      rig.clean();
+      rig.expectClean();
     });
   });
 
@@ -496,7 +496,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect([watcher.flags(0), watcher.flags(511)]).toEqual([WRITABLE, WRITABLE]);
       expect(rig.read(addr + 300 * PAGE)).toBe(301 & 0xff);
       expect(device.map.inService).toBe(0);
-      rig.clean();
+      rig.expectClean();
     });
 
     test("what nobody knows", () => {
@@ -509,7 +509,7 @@ describe.each(HMM_DESIGNS)("%s", (design) => {
       expect(watcher.entry(9)).toEqual([0, HMM_PFN_ERROR]);
       expect(watcher.fault()).toBe(EFAULT);
       pmd.set(pmd.lo, pmd.hi);
-      rig.clean();
+      rig.expectClean();
     });
   });
 });

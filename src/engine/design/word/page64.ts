@@ -261,8 +261,12 @@ export class Page64 extends WideWord implements PageDesign, KnowsHead, KeepsList
 
   /** page_folio: the address of the head, or of its descriptor. */
   ownerWord(pfn: number): number {
-    const page = this.page(this.#headOf(pfn));
-    const word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
+    let page = this.page(pfn);
+    let word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
+    if ((word & 3) === 1) {
+      page = refOfAddress(word, this.w.hi);
+      word = this.w.load64(page, PAGE64_COMPOUND_HEAD);
+    }
     if ((word & 3) === SEPARATED) return word;
     this.w.hi = addressHigh(page);
     return addressLow(page);

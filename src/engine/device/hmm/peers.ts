@@ -13,6 +13,7 @@
  * check of the alias is what the review asked for and nobody wrote; its form is
  * invented.
  */
+import { IN_ANSWER, TOLD_BY_CALLER } from "../../process/number-witness.js";
 import { MEMORY_DEVICE_PCI_P2PDMA } from "../kinds.js";
 import type { DevPagemap } from "../pagemap.js";
 import type { Pagemaps } from "../pagemaps.js";
@@ -46,6 +47,9 @@ export class Peers {
       this.refused++;
       return -1;
     }
+    // That it is a pfn is what the callback is for; whose, only its page map says.
+    const { witness } = this.#device.base.core;
+    if (witness !== null) witness.read(IN_ANSWER, TOLD_BY_CALLER, false, frame, 0, frame);
     if (!this.isP2p(frame)) {
       this.#device.warn(`${map.name}: the alias ${frame} of page ${page} is no p2pdma memory`);
       this.refused++;

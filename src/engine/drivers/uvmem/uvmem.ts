@@ -16,7 +16,6 @@
  */
 import {
   EBUSY,
-  EINVAL,
   ENOMEM,
   FAULT_SIGBUS,
   flagsAt,
@@ -180,5 +179,3 @@ export class Uvmem {
     return 0;
   }
 }
-
-export { EINVAL as H_PARAMETER };

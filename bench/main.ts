@@ -10,6 +10,7 @@ import { availableParallelism, cpus, loadavg, release, totalmem, type } from "no
 import { existsSync } from "node:fs";
 import { alloc } from "./alloc.js";
 import { classification } from "./classification.js";
+import { device } from "./device.js";
 import { kernel } from "./kernel.js";
 import { large } from "./large.js";
 import { lines } from "./lines.js";
@@ -27,6 +28,7 @@ const SECTIONS: readonly Section[] = [
   classification,
   alloc,
   processes,
+  device,
   large,
   lines,
 ];

@@ -162,7 +162,8 @@ export class Rig implements Bench {
       return null;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      const at = test === null || test.at === "" || error.name === "CaseFailure" ? "" : ` ("${test.at}")`;
+      const at =
+        test === null || test.at === "" || error.name === "CaseFailure" ? "" : ` ("${test.at}")`;
       const kind = error.name === "CaseFailure" || error.name === "Broken" ? "" : `${error.name}: `;
       const stack = process.env["MEMDESC_DEBUG"] === "1" ? `\n${error.stack}` : "";
       return `${kind}${error.message}${at}${stack}`;
@@ -171,7 +172,8 @@ export class Rig implements Bench {
 
   /** FIXTURE_SETUP */
   #begin(what: Case, variant: Variant): Test {
-    if (what.hugePages !== undefined && what.hugePages > 0) this.kernel.setHugePages(what.hugePages);
+    if (what.hugePages !== undefined && what.hugePages > 0)
+      this.kernel.setHugePages(what.hugePages);
     const process = this.kernel.createProcess();
     const numbers = FIXTURES[what.fixture][variant];
     const fds = numbers.map((n) => this.open(n, process));

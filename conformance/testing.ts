@@ -13,7 +13,12 @@
 import { errnoName, MmError } from "../src/engine/errors.js";
 import type { Devices } from "../src/engine/device/devices.js";
 import type { Answer, Mirror } from "../src/engine/drivers/mirror/mirror.js";
-import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from "../src/engine/process/constants.js";
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+} from "../src/engine/process/constants.js";
 import type { Kernel } from "../src/engine/process/kernel.js";
 import type { OpenFile } from "../src/engine/process/open-file.js";
 import type { Process } from "../src/engine/process/process.js";
@@ -179,7 +184,8 @@ export class Test {
     const n = Math.min(is.length, must.length);
     let i = 0;
     while (i < n && is[i] === must[i]) i++;
-    if (i < n) this.fail(`${what}[${i}] (page ${Math.floor(i / INTS)}) is ${is[i]}, must be ${must[i]}`);
+    if (i < n)
+      this.fail(`${what}[${i}] (page ${Math.floor(i / INTS)}) is ${is[i]}, must be ${must[i]}`);
     this.equal(`length of ${what}`, is.length, must.length);
   }
 

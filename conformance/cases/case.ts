@@ -10,11 +10,12 @@ export const VARIANTS = ["device_private", "device_coherent"] as const;
 export type Variant = (typeof VARIANTS)[number];
 
 /** Devices that a fixture opens, by variant. */
-export const FIXTURES: Readonly<Record<"hmm" | "hmm2", Readonly<Record<Variant, readonly number[]>>>> =
-  {
-    hmm: { device_private: [0], device_coherent: [2] },
-    hmm2: { device_private: [0, 1], device_coherent: [2, 3] },
-  };
+export const FIXTURES: Readonly<
+  Record<"hmm" | "hmm2", Readonly<Record<Variant, readonly number[]>>>
+> = {
+  hmm: { device_private: [0], device_coherent: [2] },
+  hmm2: { device_private: [0, 1], device_coherent: [2, 3] },
+};
 
 export interface Case {
   /** `hmm.anon_read` */

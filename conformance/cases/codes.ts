@@ -14,4 +14,8 @@ export function showsCodes(t: Test, buffer: HmmBuffer, must: readonly number[]):
 
 /** Every page the same code. */
 export const showsEverywhere = (t: Test, buffer: HmmBuffer, pages: number, code: number): void =>
-  showsCodes(t, buffer, Array.from({ length: pages }, () => code));
+  showsCodes(
+    t,
+    buffer,
+    Array.from({ length: pages }, () => code),
+  );

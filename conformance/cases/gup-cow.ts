@@ -50,7 +50,9 @@ function hmmGupTest(t: Test): void {
   t.ret(gupTest(t, page(3), PIN_LONG, "slow"), 0);
   t.line("SNAPSHOT c=4");
   t.did(t.snapshot(t.fd, buffer, 4), buffer, 4);
-  t.line("private variant all four WRITE; coherent: m0,m1 = DEV_COHERENT_LOCAL|WRITE, m2,m3 = WRITE");
+  t.line(
+    "private variant all four WRITE; coherent: m0,m1 = DEV_COHERENT_LOCAL|WRITE, m2,m3 = WRITE",
+  );
   const stays = t.isPrivate ? DEV_WRITE : PROT_DEV_COHERENT_LOCAL | DEV_WRITE;
   showsCodes(t, buffer, [stays, stays, DEV_WRITE, DEV_WRITE]);
   t.line("CPU sees i");

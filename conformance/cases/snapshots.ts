@@ -30,7 +30,7 @@ import { showsCodes, showsEverywhere } from "./codes.js";
 function mixedmap(t: Test): void {
   t.line("mmap 1 page of the device fd MAP_PRIVATE RW");
   const buffer = t.buffer(1);
-  buffer.ptr = mapDeviceFile(t.fd.device, t.process, { length: PAGE_SIZE, prot: RW, flags: MAP_PRIVATE });
+  buffer.ptr = mapDeviceFile(t.process, t.kernel, 1);
   buffer.mapped = { addr: buffer.ptr, length: PAGE_SIZE };
   t.line("SNAPSHOT 1 → ret 0,c=1");
   t.did(t.snapshot(t.fd, buffer, 1), buffer, 1);

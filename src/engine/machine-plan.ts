@@ -122,7 +122,7 @@ export function layOut(asked: MachineRequest, design: Design): Plan {
         device === undefined
           ? perZone
           : [...perZone, ...perZone.map(() => ({ high: 1, batch: 1 }))],
-      heapBytes: (frames + behind / 8) * HEAP_BYTES_PER_FRAME,
+      heapBytes: heapBytes(frames, device),
       ...(device === undefined ? {} : { device }),
     },
     given: starts.map((start) => ({ start, end: start + share - array })),
@@ -144,6 +144,13 @@ function deviceRoom(asked: DeviceRequest, first: number): DeviceRoom {
     private: pages("private", asked.private, DEVICE_PRIVATE_DEFAULT, DEVICE_MAX),
   };
 }
+
+/** Room for descriptors: one for every frame and page of a device, though never more than there is RAM. */
+const heapBytes = (frames: number, room: DeviceRoom | undefined): number =>
+  Math.min(
+    (frames + (room === undefined ? 0 : room.span + room.private)) * HEAP_BYTES_PER_FRAME,
+    frames * PAGE_SIZE,
+  );
 
 /** Frames behind the RAM that the page array reaches over. */
 const deviceFrames = (room: DeviceRoom, design: Design): number =>

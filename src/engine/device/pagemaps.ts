@@ -5,11 +5,13 @@
  * Physical ranges must be nobody's: neither RAM nor another map's. Device-private
  * memory is given by its size alone; its numbers are the naming's business, and
  * only where they are physical can they run out because of what else lies in
- * physical memory.
+ * physical memory. A map that cannot be made leaves nothing behind.
  *
  * Source: mm/memremap.c of the mm tree of July 2026 (memremap_pages, pagemap_range,
  * memunmap_pages), kernel/resource.c (get_free_mem_region),
- * memremap_device_private_pagemap of the series' v6; device-facts §1.5, §2.4.
+ * memremap_device_private_pagemap of the series' v6; device-facts §1.5, §2.4. The
+ * check for folio_free that v6 lost is kept. Simplified: every processor is of node
+ * 0 (numa_mem_id); the type is looked at before anything is done.
  */
 import {
   DEV_PAGEMAP_DONE,
@@ -21,6 +23,7 @@ import {
   DEV_PAGEMAP_RANGE_START,
   DEV_PAGEMAP_REF,
   DEV_PAGEMAP_TYPE,
+  DEV_PAGEMAP_VMEMMAP_SHIFT,
 } from "../layout/generated/offsets.js";
 import type { DeviceNaming } from "../design/device-name/axis.js";
 import type { DeviceRecord } from "../design/device-record/axis.js";
@@ -28,22 +31,22 @@ import { SECTION_PAGES, ZONE_DEVICE } from "../pages/zones.js";
 import type { Ref } from "../../units.js";
 import { O_DEV_PAGEMAP } from "../process/objects.js";
 import {
+  EEXIST,
   EINVAL,
   ENOMEM,
   ENXIO,
   MEMORY_DEVICE_COHERENT,
-  MEMORY_DEVICE_GENERIC,
   MEMORY_DEVICE_PCI_P2PDMA,
   MEMORY_DEVICE_PRIVATE,
 } from "./kinds.js";
 import type { Mutants } from "./mutants.js";
 import { DevPagemap, type PagemapConfig, type PhysicalRange } from "./pagemap.js";
-import type { ZoneDevice } from "./zone-device.js";
+import { RecordRoom } from "./record-room.js";
+import { FOLIO_ORDER_MAX, type ZoneDevice } from "./zone-device.js";
 
 const NONE = 0 as Ref;
-/** Largest folio that generic memory may consist of (MAX_FOLIO_ORDER: 1 GiB). */
-const FOLIO_ORDER_MAX = 18;
-/** Records are handed out in stretches of whole PMDs. */
+const PAGE = 4096;
+/** Page arrays are added by subsections of 2 MiB; records are handed out so, too. */
 const ALIGN_PAGES = 512;
 
 /** Where private records are, and the physical ranges that maps may be over. */
@@ -55,6 +58,13 @@ export interface DeviceSpan {
   readonly privatePages: number;
 }
 
+/** Where a new map lies. */
+interface Place {
+  readonly first: number;
+  readonly pages: number;
+  readonly ranges: readonly PhysicalRange[];
+}
+
 export class Pagemaps {
   readonly device: ZoneDevice;
   readonly naming: DeviceNaming;
@@ -62,12 +72,17 @@ export class Pagemaps {
   readonly mutants: Mutants;
   /** Maps that are not gone, by their words, in order of creation. */
   readonly maps = new Map<Ref, DevPagemap>();
+  /** Those over physical ranges. */
+  readonly #ranged = new Set<DevPagemap>();
+  readonly #room: RecordRoom;
 
   constructor(device: ZoneDevice, naming: DeviceNaming, span: DeviceSpan, mutants: Mutants) {
     this.device = device;
     this.naming = naming;
     this.span = span;
     this.mutants = mutants;
+    const align = naming.name === "physical" ? SECTION_PAGES : ALIGN_PAGES;
+    this.#room = new RecordRoom(span.firstPrivate, span.privatePages, align);
     device.mapOf = (words) => this.maps.get(words);
   }
 
@@ -77,6 +92,7 @@ export class Pagemaps {
    * own. The map, or a negative errno with nothing changed.
    */
   create(config: PagemapConfig): DevPagemap | number {
+    if ((config.nid ?? -1) >= this.device.base.core.nodes) return EINVAL;
     if (config.type === MEMORY_DEVICE_PRIVATE) return this.#createPrivate(config);
     const refused = this.#refuses(config);
     if (refused !== 0) return refused;
@@ -86,21 +102,39 @@ export class Pagemaps {
   }
 
   /**
-   * The old entry point with private memory: where private memory has numbers of
-   * its own it warns and refuses.
+   * The old entry point, for any type; where private memory has numbers of its own it
+   * warns and refuses it.
    */
   memremapPages(config: PagemapConfig): DevPagemap | number {
-    if (config.type === MEMORY_DEVICE_PRIVATE && this.naming.name !== "physical") {
-      this.device.warn(`${config.name}: memremap_pages is no longer for device-private memory`);
-      return EINVAL;
-    }
+    if (config.type === MEMORY_DEVICE_PRIVATE && this.naming.ownKind)
+      return this.#warned(config.name, "memremap_pages is no longer for device-private memory");
     return this.create(config);
+  }
+
+  /**
+   * memremap_device_private_pagemap: by size, for private memory and nothing else. The
+   * kernel has it only where private memory has numbers of its own.
+   */
+  memremapDevicePrivatePagemap(config: PagemapConfig): DevPagemap | number {
+    if (!this.naming.ownKind)
+      return this.#warned(config.name, "there is no device address space: memremap_pages");
+    if (config.type !== MEMORY_DEVICE_PRIVATE)
+      return this.#warned(config.name, "the device address space is for device-private memory");
+    return this.create(config);
+  }
+
+  #warned(name: string, what: string): number {
+    this.device.warn(`${name}: ${what}`);
+    return EINVAL;
   }
 
   #refuses(config: PagemapConfig): number {
     const { type, ops, owner, folioOrder = 0, ranges = [] } = config;
-    if (ranges.length === 0 || folioOrder > FOLIO_ORDER_MAX || folioOrder < 0) return EINVAL;
-    if (type < MEMORY_DEVICE_PRIVATE || type > MEMORY_DEVICE_PCI_P2PDMA) return EINVAL;
+    if (ranges.length === 0 || config.pages !== undefined || config.size !== undefined)
+      return EINVAL;
+    if (!Number.isInteger(folioOrder) || folioOrder > FOLIO_ORDER_MAX || folioOrder < 0)
+      return EINVAL;
+    if (!(type >= MEMORY_DEVICE_PRIVATE && type <= MEMORY_DEVICE_PCI_P2PDMA)) return EINVAL;
     if (type === MEMORY_DEVICE_COHERENT && (ops?.folioFree === undefined || owner === undefined))
       return EINVAL;
     for (const [i, range] of ranges.entries()) {
@@ -118,97 +152,124 @@ export class Pagemaps {
       return EINVAL;
     // Page arrays are added by subsections of 2 MiB (check_pfn_span).
     if (start % ALIGN_PAGES !== 0 || pages % ALIGN_PAGES !== 0) return EINVAL;
-    if (this.ofFrame(start) !== null || this.ofFrame(start + pages - 1) !== null) return ENOMEM;
+    if (this.#isMapped(start) || this.#isMapped(start + pages - 1)) return ENOMEM;
     if (start < this.span.start) return ENXIO;
-    return start + pages > this.span.end ? EINVAL : 0;
+    if (start + pages > this.span.end) return EINVAL;
+    // One that lies between the ends, or is dying, is found when sections are added.
+    const within = [...this.#ranged].some((m) =>
+      m.ranges.some((r) => start < r.start + r.pages && r.start < start + pages),
+    );
+    return within ? EEXIST : 0;
+  }
+
+  /** get_dev_pagemap, put_dev_pagemap: a live map has that pfn. */
+  #isMapped(pfn: number): boolean {
+    const map = this.#ofPfn(pfn);
+    return map !== null && !map.isDying;
   }
 
   #createPrivate(config: PagemapConfig): DevPagemap | number {
-    const { ops, owner, pages = 0, ranges = [] } = config;
+    const { ops, owner, ranges = [], size } = config;
+    const { pages = size === undefined ? 0 : Math.ceil(size / PAGE) } = config;
     // Several ranges are several maps: an offset, or a space, is one stretch.
-    if (pages <= 0 || ranges.length > 0 || !Number.isInteger(pages)) return EINVAL;
+    if (!Number.isInteger(pages) || pages <= 0 || ranges.length > 0) return EINVAL;
+    if (size !== undefined && Math.ceil(size / PAGE) !== pages) return EINVAL;
     if (ops?.migrateToRam === undefined || ops.folioFree === undefined) return EINVAL;
     if (owner === undefined) return EINVAL;
-    const first = this.#findRecords(pages);
-    if (first < 0) return first;
-    return this.#make(config, { first, pages, ranges: [{ start: first, pages }] });
+    const first = this.#room.take(pages);
+    // The machine has no room for more.
+    if (first < 0) return ENOMEM;
+    const map = this.#make(config, { first, pages, ranges: [{ start: first, pages }] });
+    if (typeof map === "number") this.#room.give(first, pages);
+    return map;
   }
 
-  /** Lowest stretch of records that no map has; −ENOMEM where the machine has no room for more. */
-  #findRecords(pages: number): number {
-    const align = this.naming.name === "physical" ? SECTION_PAGES : ALIGN_PAGES;
-    const { firstPrivate, privatePages } = this.span;
-    const taken = [...this.maps.values()]
-      .filter((m) => m.type === MEMORY_DEVICE_PRIVATE)
-      .toSorted((a, b) => a.first - b.first);
-    let at = firstPrivate;
-    for (const map of taken) {
-      if (map.first - at >= pages) break;
-      at = map.first + Math.ceil(map.pages / align) * align;
-    }
-    return at + pages > firstPrivate + privatePages ? ENOMEM : at;
-  }
-
-  #make(
-    config: PagemapConfig,
-    at: { first: number; pages: number; ranges: readonly PhysicalRange[] },
-  ): DevPagemap | number {
-    const { core, w } = this.device.base;
+  #make(config: PagemapConfig, place: Place): DevPagemap | number {
+    const { core } = this.device.base;
     const words = core.newObject(O_DEV_PAGEMAP);
     if (words === NONE) return ENOMEM;
-    // numa_mem_id() where the driver knows of no node.
-    const asked = config.nid ?? -1;
-    const nid = asked >= 0 && asked < core.nodes ? asked : 0;
-    const zone = core.machine.zones.byKey[nid * 8 + ZONE_DEVICE];
-    const keepsOrders =
-      this.device.choice.activation === "request" && this.device.choice.requestOrder === "match";
-    const map = new DevPagemap(w, words, config, { ...at, zone, nid }, keepsOrders);
-    w.store32(words, DEV_PAGEMAP_FIRST, at.first);
-    w.store32(words, DEV_PAGEMAP_NR_PAGES, at.pages);
-    w.store32(words, DEV_PAGEMAP_NR_RANGE, at.ranges.length);
-    w.store32(words, DEV_PAGEMAP_TYPE, config.type);
-    w.store32(words, DEV_PAGEMAP_NID, nid);
-    w.store32(words, DEV_PAGEMAP_REF, 1);
+    const map = this.#fill(config, words, place);
     const isPrivate = config.type === MEMORY_DEVICE_PRIVATE;
     const error = isPrivate ? this.naming.assign(words) : 0;
     if (error !== 0) {
       core.freeObject(O_DEV_PAGEMAP, words);
       return error;
     }
-    if (!isPrivate) w.store32(words, DEV_PAGEMAP_RANGE_START, at.first);
+    this.maps.set(words, map);
     if (!this.#describe(map)) {
+      this.maps.delete(words);
       if (isPrivate) this.naming.retire(words);
       core.freeObject(O_DEV_PAGEMAP, words);
       return ENOMEM;
     }
-    this.maps.set(words, map);
-    // What is charged ahead: every page of the other types.
-    if (!isPrivate && config.type !== MEMORY_DEVICE_COHERENT) map.tryGet(map.pages);
+    if (!isPrivate) this.#ranged.add(map);
+    map.tryGet(this.#chargedAhead(map), true);
     return map;
   }
 
-  /** Records that exist from the start, and the node of all; false without memory. */
+  /** The words of a new map, but for its numbers. */
+  #fill(config: PagemapConfig, words: Ref, place: Place): DevPagemap {
+    const { core, w } = this.device.base;
+    const { choice } = this.device;
+    // numa_mem_id() where the driver knows of no node.
+    const nid = Math.max(0, config.nid ?? -1);
+    const zone = core.machine.zones.byKey[nid * 8 + ZONE_DEVICE];
+    const keepsOrders = choice.activation === "request" && choice.requestOrder === "match";
+    w.store32(words, DEV_PAGEMAP_FIRST, place.first);
+    w.store32(words, DEV_PAGEMAP_NR_PAGES, place.pages);
+    w.store32(words, DEV_PAGEMAP_NR_RANGE, place.ranges.length);
+    w.store32(words, DEV_PAGEMAP_TYPE, config.type);
+    w.store32(words, DEV_PAGEMAP_NID, nid);
+    w.store32(words, DEV_PAGEMAP_VMEMMAP_SHIFT, config.folioOrder ?? 0);
+    w.store32(words, DEV_PAGEMAP_REF, 1);
+    if (config.type !== MEMORY_DEVICE_PRIVATE)
+      w.store32(words, DEV_PAGEMAP_RANGE_START, place.first);
+    return new DevPagemap(w, words, config, { ...place, zone, nid }, keepsOrders);
+  }
+
+  /**
+   * References that a map begins with beside its own: one for each folio of the types
+   * whose idle pages are somebody's. Where pages are requested nothing is charged
+   * ahead, since every type's hold their map while they are in service.
+   */
+  #chargedAhead(map: DevPagemap): number {
+    if (map.type === MEMORY_DEVICE_PRIVATE || map.type === MEMORY_DEVICE_COHERENT) return 0;
+    if (this.device.choice.activation === "request") return 0;
+    return map.pages / 2 ** (map.config.folioOrder ?? 0);
+  }
+
+  /** Records that exist from the start, and the node of all; false without memory, with nothing changed. */
   #describe(map: DevPagemap): boolean {
     const { device } = this;
-    const { record } = device.of(map.first);
-    for (const { start, pages } of map.ranges)
-      if (map.type !== MEMORY_DEVICE_PRIVATE || record.name === "page")
-        device.base.core.machine.zones.setZone(start, start + pages, map.zone);
-    if (device.choice.deviceLifetime !== "static") return this.#makeGeneric(map);
-    // What can never fit is not begun.
     const { machine } = device.base.core;
-    if (map.pages * record.bytesPerPage > machine.freeFrames() * machine.pageSize) return false;
-    for (const [i, { start, pages }] of map.ranges.entries()) {
-      if (
-        device.area.take(record.rowRef(start), record.rowOff(start), pages * record.bytesPerPage)
-      ) {
-        record.blank(start, pages, map.zone);
-        continue;
-      }
-      this.#giveRows(map, i);
+    const { record } = device.of(map.first);
+    if (!this.#describeRanges(map, record)) return false;
+    if (!this.#makeGeneric(map)) {
+      this.#giveRecords(map);
       return false;
     }
-    return this.#makeGeneric(map);
+    if (map.type === MEMORY_DEVICE_PRIVATE && record.name !== "page") return true;
+    for (const { start, pages } of map.ranges)
+      machine.zones.setZone(start, start + pages, map.zone);
+    return true;
+  }
+
+  /** The rows of a static map. */
+  #describeRanges(map: DevPagemap, record: DeviceRecord): boolean {
+    const { device } = this;
+    const { machine } = device.base.core;
+    if (device.choice.deviceLifetime !== "static") return true;
+    // What can never fit is not begun.
+    if (map.pages * record.bytesPerPage > machine.freeFrames() * machine.pageSize) return false;
+    for (const [i, { start, pages }] of map.ranges.entries()) {
+      const bytes = pages * record.bytesPerPage;
+      if (!device.area.take(record.rowRef(start), record.rowOff(start), bytes)) {
+        this.#giveRows(map, i);
+        return false;
+      }
+      device.blank(map, start, pages);
+    }
+    return true;
   }
 
   /** Rows of the first `n` ranges of a static map. */
@@ -224,32 +285,44 @@ export class Pagemaps {
 
   /** device-dax as it is: every folio exists from the start and counts 1 while it is idle. */
   #makeGeneric(map: DevPagemap): boolean {
-    if (map.type !== MEMORY_DEVICE_GENERIC || this.device.choice.activation !== "init") return true;
+    if (!this.device.countsFromOne(map)) return true;
     const order = map.config.folioOrder ?? 0;
+    let made = 0;
     for (const { start, pages } of map.ranges)
-      for (let page = start; page < start + pages; page += 1 << order) {
-        if (this.device.init(map, page, order) < 0) return false;
+      for (let page = start; page < start + pages; page += 2 ** order) {
+        if (this.device.init(map, page, order) < 0) {
+          this.#endGeneric(map, made);
+          return false;
+        }
+        made++;
         const { record, folios } = this.device.of(page);
         folios.unlock(record.folioOf(page));
       }
     return true;
   }
 
-  /** get_dev_pagemap of a frame: the live map that has it, with one more reference; null for none or a dying one. */
+  /** get_dev_pagemap: the live map that has a pfn, with one more reference; null for none or a dying one. */
   get(pfn: number): DevPagemap | null {
-    const map = this.ofFrame(pfn);
+    const map = this.#ofPfn(pfn);
     return map !== null && map.tryGet(1) ? map : null;
+  }
+
+  /** pgmap_array: also private maps, where they have pfns. */
+  #ofPfn(pfn: number): DevPagemap | null {
+    const found = this.ofFrame(pfn);
+    if (found !== null || this.naming.name !== "physical" || pfn < this.span.end) return found;
+    return pfn < 2 ** 31 ? (this.maps.get(this.naming.mapOf(pfn, 0)) ?? null) : null;
   }
 
   /** The map whose physical ranges have a frame. */
   ofFrame(pfn: number): DevPagemap | null {
-    for (const map of this.maps.values())
-      if (map.type !== MEMORY_DEVICE_PRIVATE && map.offsetOf(pfn) >= 0) return map;
+    for (const map of this.#ranged) if (map.offsetOf(pfn) >= 0) return map;
     return null;
   }
 
   /** The map that a page in service belongs to; null for an idle page or none of a device. */
   ofPage(page: number): DevPagemap | null {
+    if (this.device.watch !== null) this.device.look(page, "page_pgmap");
     if (this.device.refcountOf(page) === 0) return null;
     const { record } = this.device.of(page);
     return this.maps.get(record.pgmapOf(record.folioOf(page))) ?? null;
@@ -266,8 +339,7 @@ export class Pagemaps {
   kill(map: DevPagemap): void {
     if (map.isDying) return;
     this.device.base.w.store32(map.words, DEV_PAGEMAP_DYING, 1);
-    if (map.type !== MEMORY_DEVICE_PRIVATE && map.type !== MEMORY_DEVICE_COHERENT)
-      map.put(map.pages);
+    map.put(this.#chargedAhead(map));
     map.put(1);
   }
 
@@ -280,44 +352,70 @@ export class Pagemaps {
    * memunmap_pages, memunmap_device_private_pagemap: kills the map, waits until
    * every page in service came back, and takes it away. The wait ends never where
    * the driver did not bring its pages back before (Deadlock where nobody else runs).
+   * 0, or −EINVAL for a map that is gone, or another machine's.
    */
-  unmap(map: DevPagemap): void {
+  unmap(map: DevPagemap): number {
+    if (this.maps.get(map.words) !== map) return EINVAL;
     const { core } = this.device.base;
     this.kill(map);
     this.waitDrained(map);
-    if (map.type === MEMORY_DEVICE_GENERIC && this.device.choice.activation === "init")
-      this.#endGeneric(map);
+    if (this.device.countsFromOne(map)) this.#endGeneric(map);
+    for (const { start, pages } of map.ranges) core.content.clearRange(start, start + pages);
     const early = this.mutants.freeBeforeErase;
     if (early) this.#giveRecords(map);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.naming.retire(map.words);
     if (!early) this.#giveRecords(map);
     this.maps.delete(map.words);
+    if (map.type === MEMORY_DEVICE_PRIVATE) this.#room.give(map.first, map.pages);
+    else this.#ranged.delete(map);
     core.freeObject(O_DEV_PAGEMAP, map.words);
     map.end();
+    return 0;
   }
 
-  #endGeneric(map: DevPagemap): void {
+  /** memunmap_pages where private memory has an end of its own: warns and refuses it. */
+  memunmapPages(map: DevPagemap): number {
+    if (map.type === MEMORY_DEVICE_PRIVATE && this.naming.ownKind)
+      return this.#warned(map.name, "memunmap_pages is no longer for device-private memory");
+    return this.unmap(map);
+  }
+
+  /** memunmap_device_private_pagemap */
+  memunmapDevicePrivatePagemap(map: DevPagemap): number {
+    if (map.type !== MEMORY_DEVICE_PRIVATE || !this.naming.ownKind)
+      return this.#warned(map.name, "it is not in the device address space");
+    return this.unmap(map);
+  }
+
+  /** The first `n` folios of device-dax memory end; who still holds one is not waited for. */
+  #endGeneric(map: DevPagemap, n = Infinity): void {
     const order = map.config.folioOrder ?? 0;
     const { record, folios } = this.device.of(map.first);
+    let left = n;
     for (const { start, pages } of map.ranges)
-      for (let page = start; page < start + pages; page += 1 << order) {
-        folios.unfreeze(record.folioOf(page), 0);
+      for (let page = start; page < start + pages && left > 0; page += 2 ** order) {
+        left--;
+        const folio = record.folioOf(page);
+        const held = folios.refcount(folio) - 1;
+        if (held > 0) this.device.warn(`${map.name}: page ${page} goes, ${held} still hold it`);
+        folios.unfreeze(folio, 0);
         record.end(page, order);
       }
   }
 
   /** The records of a map that is gone. */
   #giveRecords(map: DevPagemap): void {
-    const { device } = this;
-    const { record } = device.of(map.first);
-    if (device.choice.deviceLifetime === "static") return this.#giveRows(map, map.ranges.length);
-    if (device.choice.deviceLifetime === "request") return;
-    device.giveChunks(map, record);
+    const { deviceLifetime } = this.device.choice;
+    if (deviceLifetime === "static") this.#giveRows(map, map.ranges.length);
+    else if (deviceLifetime === "chunk") this.device.giveChunks(map);
   }
 }
 
-/** Whether a range lies over one that was named before. */
-const overlaps = (range: PhysicalRange, before: readonly PhysicalRange[]): number =>
-  before.some((r) => range.start < r.start + r.pages && r.start < range.start + range.pages)
-    ? ENOMEM
-    : 0;
+/** Whether a range lies over one that was named before: its ends are, or it has the other inside. */
+function overlaps(range: PhysicalRange, before: readonly PhysicalRange[]): number {
+  const end = range.start + range.pages;
+  const over = before.filter((r) => range.start < r.start + r.pages && r.start < end);
+  if (over.length === 0) return 0;
+  const inside = over.every((r) => r.start > range.start && r.start + r.pages < end);
+  return inside ? EEXIST : ENOMEM;
+}

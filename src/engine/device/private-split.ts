@@ -135,6 +135,7 @@ export class PrivateSplits {
         map.ops.folioSplit?.(page, at);
       }
     }
+    map.orders?.split(map.offsetOf(page), order, newOrder);
     map.ops.folioSplit?.(page, null);
     return true;
   }

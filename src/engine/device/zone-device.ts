@@ -10,18 +10,22 @@
  * One way out, by the type of memory.
  *
  * Source: mm/memremap.c of the mm tree of July 2026 (zone_device_page_init,
- * free_zone_device_folio); pgmap_request_folio of October 2022 and what its review
- * asked for (device-facts §1.3–1.5). The proposal answers NULL; which errno each
- * refusal has here is invented.
+ * free_zone_device_folio), fs/dax.c (dax_wait_page_idle); pgmap_request_folio of
+ * October 2022 and what its review asked for (device-facts §1.3–1.5). The proposal
+ * answers NULL; which errno each refusal has here is invented. Simplified: pages of
+ * fs-dax and p2pdma hold their map as others do, where the kernel leaves that to the
+ * file system, which waits for its pages, and to the driver, which takes and drops
+ * the references itself.
  */
 import type { DeviceRecord } from "../design/device-record/axis.js";
 import type { DeviceChoice } from "../design/device-rules.js";
 import { PG_LOCKED } from "../design/word/axis-flags.js";
-import { DEV_PAGEMAP_IN_SERVICE } from "../layout/generated/offsets.js";
+import { DEV_PAGEMAP_IN_SERVICE, DEV_PAGEMAP_WAKES } from "../layout/generated/offsets.js";
 import type { DeviceArea } from "../pages/device-area.js";
 import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import type { FolioFields } from "../process/folio-fields.js";
+import type { DeviceWatch } from "./device-watch.js";
 import {
   EBUSY,
   EINVAL,
@@ -30,6 +34,7 @@ import {
   MEMORY_DEVICE_COHERENT,
   MEMORY_DEVICE_FS_DAX,
   MEMORY_DEVICE_GENERIC,
+  MEMORY_DEVICE_PCI_P2PDMA,
   MEMORY_DEVICE_PRIVATE,
 } from "./kinds.js";
 import type { DevPagemap } from "./pagemap.js";
@@ -39,6 +44,10 @@ const NONE = 0 as Ref;
 export const CHUNK_PAGES = 512;
 /** Largest folio of device-private memory: a PMD. */
 export const PRIVATE_ORDER_MAX = 9;
+/** Largest folio of any other: MAX_FOLIO_ORDER, 1 GiB. */
+export const FOLIO_ORDER_MAX = 18;
+/** No chunk was made. */
+const NO_CHUNKS: readonly number[] = [];
 
 /** What one kind of pages is described and counted by. */
 export interface Service {
@@ -56,6 +65,8 @@ export class ZoneDevice {
   readonly firstPrivate: number;
   /** Warnings of the kernel (WARN_ON_ONCE and the like) since boot. */
   readonly warnings: string[] = [];
+  /** Events for the sanitizer; null while it is off. */
+  watch: DeviceWatch | null = null;
   /** The page map by its words. */
   mapOf: (words: Ref) => DevPagemap | undefined = () => undefined;
 
@@ -84,65 +95,201 @@ export class ZoneDevice {
     return page >= this.firstPrivate ? this.privates : this.frames;
   }
 
-  /** References that a folio in service takes of its page map; the others were charged ahead. */
-  #refs(map: DevPagemap, order: number): number {
-    if (map.type !== MEMORY_DEVICE_PRIVATE && map.type !== MEMORY_DEVICE_COHERENT) return 0;
+  /** Whether idle folios of a map exist, and count 1: device-dax as it is. */
+  countsFromOne(map: DevPagemap): boolean {
+    return map.type === MEMORY_DEVICE_GENERIC && this.choice.activation === "init";
+  }
+
+  /** References that a folio in service takes of its page map. */
+  refs(map: DevPagemap, order: number): number {
+    if (this.countsFromOne(map)) return 0;
     const perFolio = this.choice.activation === "request" && this.choice.requestRefs === "folio";
     return perFolio ? 1 : 1 << order;
   }
 
   /** References of the map that a part split off a folio takes beyond what its pages had: one, or none. */
   extraRefs(map: DevPagemap): number {
-    return this.#refs(map, 1) === 1 ? 1 : 0;
+    return this.refs(map, 1) === 1 ? 1 : 0;
   }
 
-  /** Rows of a stretch of pages, made where the lifetime says so; false without memory. */
-  #takeRows(map: DevPagemap, page: number, order: number): boolean {
+  /**
+   * In watched runs: somebody looks at a page, or writes to it, before it was asked
+   * for. Only where pages are requested is that against the rules.
+   */
+  look(page: number, what: string): void {
+    if (this.watch === null || this.choice.activation !== "request") return;
+    if (page >= this.base.core.machine.deviceFirst && this.refcountOf(page) === 0)
+      this.watch.touched(page, what);
+  }
+
+  // Rows of the records.
+
+  #isThere(record: DeviceRecord, page: number): boolean {
+    return this.area.isThere(record.rowRef(page), record.rowOff(page), record.bytesPerPage);
+  }
+
+  /**
+   * Rows of a stretch of pages, made where the lifetime says so: the first pages of
+   * the chunks that were made for it; null without memory, with nothing changed.
+   */
+  #takeRows(map: DevPagemap, page: number, order: number): readonly number[] | null {
     const { record } = this.of(page);
     const { deviceLifetime } = this.choice;
-    const pages = 1 << order;
-    if (deviceLifetime === "static") return true;
-    if (deviceLifetime === "request")
-      return this.area.take(record.rowRef(page), record.rowOff(page), record.bytesPerPage * pages);
-    const range = map.ranges.find((r) => page >= r.start && page < r.start + r.pages);
-    if (range === undefined) return false;
-    const first = range.start + Math.floor((page - range.start) / CHUNK_PAGES) * CHUNK_PAGES;
-    for (let at = first; at < page + pages; at += CHUNK_PAGES)
-      if (!this.#takeChunk(map, record, at, range.start + range.pages)) return false;
+    const pages = 2 ** order;
+    if (deviceLifetime === "static") return NO_CHUNKS;
+    if (deviceLifetime === "request") {
+      const bytes = record.bytesPerPage * pages;
+      return this.area.take(record.rowRef(page), record.rowOff(page), bytes) ? NO_CHUNKS : null;
+    }
+    let made: number[] | null = null;
+    for (let at = this.chunkOf(map, page); at < page + pages; at += CHUNK_PAGES) {
+      if (this.#isThere(record, at)) continue;
+      if (!this.takeChunk(map, at)) {
+        for (const chunk of made ?? NO_CHUNKS) this.#giveChunk(map, chunk);
+        return null;
+      }
+      (made ??= []).push(at);
+    }
+    return made ?? NO_CHUNKS;
+  }
+
+  /** Undoes `#takeRows`, or gives back the rows of a folio that is idle again. */
+  #giveRows(map: DevPagemap, page: number, order: number, made: readonly number[]): void {
+    for (const chunk of made) this.#giveChunk(map, chunk);
+    if (this.choice.deviceLifetime !== "request") return;
+    const { record } = this.of(page);
+    this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage * 2 ** order);
+  }
+
+  /** First page of the chunk that a page belongs to: chunks are counted from the start of a range. */
+  chunkOf(map: DevPagemap, page: number): number {
+    const start = map.rangeOf(page)?.start ?? page;
+    return start + Math.floor((page - start) / CHUNK_PAGES) * CHUNK_PAGES;
+  }
+
+  /** Pages of the chunk that begins there: the last one of a range may be short. */
+  #chunkPages(map: DevPagemap, chunk: number): number {
+    const range = map.rangeOf(chunk);
+    return range === undefined ? 0 : Math.min(CHUNK_PAGES, range.start + range.pages - chunk);
+  }
+
+  /** The rows of one chunk come to be; false without memory. */
+  takeChunk(map: DevPagemap, chunk: number): boolean {
+    const { record } = this.of(chunk);
+    const pages = this.#chunkPages(map, chunk);
+    const bytes = pages * record.bytesPerPage;
+    if (!this.area.take(record.rowRef(chunk), record.rowOff(chunk), bytes)) return false;
+    this.blank(map, chunk, pages);
     return true;
   }
 
-  #takeChunk(map: DevPagemap, record: DeviceRecord, at: number, end: number): boolean {
-    if (this.area.isThere(record.rowRef(at))) return true;
-    const pages = Math.min(CHUNK_PAGES, end - at);
-    if (!this.area.take(record.rowRef(at), record.rowOff(at), pages * record.bytesPerPage))
-      return false;
-    record.blank(at, pages, map.zone);
-    return true;
+  #giveChunk(map: DevPagemap, chunk: number): void {
+    const { record } = this.of(chunk);
+    const bytes = this.#chunkPages(map, chunk) * record.bytesPerPage;
+    this.area.give(record.rowRef(chunk), record.rowOff(chunk), bytes);
   }
 
   /** The chunks of records that a map came to have. */
-  giveChunks(map: DevPagemap, record: DeviceRecord): void {
+  giveChunks(map: DevPagemap): void {
     for (const { start, pages } of map.ranges)
-      for (let at = start; at < start + pages; at += CHUNK_PAGES) {
-        if (!this.area.isThere(record.rowRef(at))) continue;
-        const n = Math.min(CHUNK_PAGES, start + pages - at);
-        this.area.give(record.rowRef(at), record.rowOff(at), n * record.bytesPerPage);
-      }
+      for (let at = start; at < start + pages; at += CHUNK_PAGES)
+        if (this.#isThere(this.of(at).record, at)) this.#giveChunk(map, at);
   }
 
-  #giveRows(page: number, order: number): void {
-    if (this.choice.deviceLifetime !== "request") return;
+  /** __init_zone_device_page of fresh rows. */
+  blank(map: DevPagemap, page: number, pages: number): void {
     const { record } = this.of(page);
-    this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage << order);
+    record.blank(page, pages, map.zone);
+    // Before January 2026 an idle page knew its map, and was not told again.
+    if (this.choice.initReset === "off")
+      for (let i = page; i < page + pages; i++) record.setPgmap(record.rowRef(i), map.words);
   }
+
+  /** Whether an idle page may be touched at all, as `init` allows: makes its row be there; false without memory. */
+  ensureRow(map: DevPagemap, page: number): boolean {
+    const chunk = this.chunkOf(map, page);
+    if (this.choice.deviceLifetime !== "chunk" || this.#isThere(this.of(page).record, chunk))
+      return true;
+    return this.takeChunk(map, chunk);
+  }
+
+  // Who is in service.
 
   /** Reference count of the folio that a page belongs to; 0 where it is idle or not there. */
   refcountOf(page: number): number {
     const { record, folios } = this.of(page);
-    if (!this.area.isThere(record.rowRef(page))) return 0;
+    if (!this.#isThere(record, page)) return 0;
     const folio = record.folioOf(page);
-    return folio === NONE ? 0 : folios.refcount(folio);
+    if (folio === NONE) return 0;
+    const count = folios.refcount(folio);
+    if (count === 0 || !record.leavesTraces || folio === record.rowRef(page)) return count;
+    // The row of an idle page may still lead to where an earlier folio began.
+    const head = record.pageOf(folio);
+    return page < head + 2 ** record.orderOf(head) ? count : 0;
+  }
+
+  /** Visits the folios of a map that are in service, in order. */
+  forEachFolio(map: DevPagemap, visit: (page: number, order: number, folio: Ref) => void): void {
+    for (const { start, pages } of map.ranges)
+      for (let page = start; page < start + pages;) {
+        const { record } = this.of(page);
+        if (!this.#isThere(record, page)) page = this.#behindGap(record, page);
+        else if (this.refcountOf(page) === 0) page++;
+        else {
+          const order = record.orderOf(page);
+          visit(page, order, record.folioOf(page));
+          page += 2 ** order;
+        }
+      }
+  }
+
+  /** First page whose row does not lie in the arena page that this one's begins in. */
+  #behindGap(record: DeviceRecord, page: number): number {
+    const left = this.area.bytesLeft(record.rowRef(page), record.rowOff(page));
+    return page + Math.ceil(left / record.bytesPerPage);
+  }
+
+  /** First page of the stretch that is in service; −1 for none. */
+  #active(page: number, pages: number): number {
+    const { record } = this.of(page);
+    for (let i = page; i < page + pages;)
+      if (!this.#isThere(record, i)) i = this.#behindGap(record, i);
+      else if (this.refcountOf(i) > 0) return i;
+      else i++;
+    return -1;
+  }
+
+  // Into service.
+
+  /** Where 2^order pages at an offset lie; −EINVAL for what is beyond the map, in two of its ranges or not aligned. */
+  #placeOf(map: DevPagemap, offset: number, order: number): number {
+    const most = map.type === MEMORY_DEVICE_PRIVATE ? PRIVATE_ORDER_MAX : FOLIO_ORDER_MAX;
+    if (!Number.isInteger(offset) || !Number.isInteger(order)) return EINVAL;
+    if (order < 0 || order > most) return EINVAL;
+    const page = map.pageAt(offset);
+    const range = page < 0 ? undefined : map.rangeOf(page);
+    if (range === undefined || page % 2 ** order !== 0) return EINVAL;
+    return page + 2 ** order > range.start + range.pages ? EINVAL : page;
+  }
+
+  #isAnon(map: DevPagemap): boolean {
+    return map.type === MEMORY_DEVICE_PRIVATE || map.type === MEMORY_DEVICE_COHERENT;
+  }
+
+  /**
+   * What a driver of `init` does with an offset that its allocator gave: the page is
+   * looked up and initialised; of device-dax memory, whose folios exist, one more
+   * reference is got. First page, locked; −EINVAL, −ENOMEM.
+   */
+  initAt(map: DevPagemap, offset: number, order: number): number {
+    const page = this.#placeOf(map, offset, order);
+    if (page < 0) return page;
+    if (!this.countsFromOne(map)) return this.init(map, page, order);
+    if (order !== (map.config.folioOrder ?? 0)) return EINVAL;
+    const { record, folios } = this.of(page);
+    folios.get(record.folioOf(page));
+    folios.lock(record.folioOf(page));
+    return page;
   }
 
   /**
@@ -151,33 +298,30 @@ export class ZoneDevice {
    * the kernel only warns about is warned about and done.
    */
   init(map: DevPagemap, page: number, order: number): number {
-    if (!this.#takeRows(map, page, order)) return ENOMEM;
+    const made = this.#takeRows(map, page, order);
+    if (made === null) return ENOMEM;
     const { record, folios } = this.of(page);
-    for (let i = page; i < page + (1 << order); i++)
+    for (let i = page; i < page + 2 ** order; i++)
       if (this.refcountOf(i) !== 0)
         this.warn(`${map.name}: page ${i} is initialised while it is in service`);
-    const anon = map.type === MEMORY_DEVICE_PRIVATE || map.type === MEMORY_DEVICE_COHERENT;
-    const folio = record.begin(page, order, map.zone, anon, this.choice.initReset === "on");
+    const reset = this.choice.initReset === "on";
+    const folio = record.begin(page, order, map.zone, this.#isAnon(map), reset);
     if (folio === NONE) {
-      this.#giveRows(page, order);
+      this.#giveRows(map, page, order, made);
       return ENOMEM;
     }
     if (map.isDying) this.warn(`${map.name}: a page is initialised although the map is dying`);
-    this.#activate(map, record, folio, order, true);
-    folios.set(folio, PG_LOCKED);
+    map.tryGet(this.refs(map, order), true);
+    this.#activate(map, record, folio, order);
+    // lock_page: the lock of what the page says that it belongs to.
+    folios.set(record.folioOf(page), PG_LOCKED);
     return page;
   }
 
-  #activate(
-    map: DevPagemap,
-    record: DeviceRecord,
-    folio: Ref,
-    order: number,
-    force: boolean,
-  ): void {
+  /** The folio is in service, its map's references are taken. */
+  #activate(map: DevPagemap, record: DeviceRecord, folio: Ref, order: number): void {
     const { w } = this.base;
-    record.setPgmap(folio, map.words);
-    map.tryGet(this.#refs(map, order), force);
+    if (this.choice.initReset === "on") record.setPgmap(folio, map.words);
     w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, 1 << order);
     w.store32(folio, record.layout.refcount, 1);
   }
@@ -185,51 +329,29 @@ export class ZoneDevice {
   /**
    * pgmap_request_folio: the folio of 2^order pages at an offset over all ranges of
    * the map, with one reference, not locked; its first page. −EINVAL for what lies
-   * outside, does not start on its order or is not of it, −ENXIO for a map that is
+   * outside, is not aligned to its order or is not of it, −ENXIO for a map that is
    * dying, −EBUSY for pages in service, −ENOMEM.
    */
   request(map: DevPagemap, offset: number, order: number): number {
-    const pages = 1 << order;
-    if (order < 0 || offset < 0 || offset % pages !== 0 || offset + pages > map.pages)
-      return EINVAL;
-    const page = map.pageAt(offset);
-    // A folio lies in one range.
-    if (map.pageAt(offset + pages - 1) !== page + pages - 1) return EINVAL;
-    if (map.type === MEMORY_DEVICE_PRIVATE && order > PRIVATE_ORDER_MAX) return EINVAL;
+    const page = this.#placeOf(map, offset, order);
+    if (page < 0) return page;
     if (map.isDying) return ENXIO;
-    if (this.choice.requestOrder === "match" && map.orders !== null && map.orders[offset] !== order)
-      return EINVAL;
-    const active = this.#active(page, pages);
+    if (map.orders !== null && map.orders.at(offset) !== order) return EINVAL;
+    const active = this.#active(page, 2 ** order);
     if (active >= 0) return this.#again(page, order, active);
-    if (!this.#takeRows(map, page, order)) return ENOMEM;
+    const refs = this.refs(map, order);
+    if (!map.tryGet(refs)) return ENXIO;
+    const made = this.#takeRows(map, page, order);
     const { record } = this.of(page);
-    const anon = map.type === MEMORY_DEVICE_PRIVATE || map.type === MEMORY_DEVICE_COHERENT;
-    const folio = record.begin(page, order, map.zone, anon, true);
-    if (folio === NONE) {
-      this.#giveRows(page, order);
+    const folio =
+      made === null ? NONE : record.begin(page, order, map.zone, this.#isAnon(map), true);
+    if (made === null || folio === NONE) {
+      if (made !== null) this.#giveRows(map, page, order, made);
+      map.put(refs);
       return ENOMEM;
     }
-    this.#activate(map, record, folio, order, false);
+    this.#activate(map, record, folio, order);
     return page;
-  }
-
-  /**
-   * The driver sets up the order of an idle folio: what "folio orders inside the
-   * pgmap are already set up and stable" leaves to it. −EINVAL, −EBUSY.
-   */
-  setOrder(map: DevPagemap, offset: number, order: number): number {
-    const pages = 1 << order;
-    if (map.orders === null || offset % pages !== 0 || offset + pages > map.pages) return EINVAL;
-    if (this.#active(map.pageAt(offset), pages) >= 0) return EBUSY;
-    map.orders.fill(0, offset, offset + pages);
-    map.orders[offset] = order;
-    return 0;
-  }
-
-  /** First page of the stretch that is in service; −1 for none. */
-  #active(page: number, pages: number): number {
-    for (let i = page; i < page + pages; i++) if (this.refcountOf(i) > 0) return i;
-    return -1;
   }
 
   /** A request for what is in service: one more reference where that is allowed. */
@@ -241,37 +363,89 @@ export class ZoneDevice {
     return page;
   }
 
+  /**
+   * The driver sets up the order of an idle folio: what "folio orders inside the
+   * pgmap are already set up and stable" leaves to it. −EINVAL; −EBUSY while a page
+   * of it, or of the folio that it is made from, is in service.
+   */
+  setOrder(map: DevPagemap, offset: number, order: number): number {
+    const page = this.#placeOf(map, offset, order);
+    const { orders } = map;
+    if (page < 0 || orders === null) return EINVAL;
+    const head = orders.headOf(offset);
+    const whole = orders.at(head);
+    const stretch = whole > order ? this.#active(map.pageAt(head), 2 ** whole) : -1;
+    if (stretch >= 0 || this.#active(page, 2 ** order) >= 0) return EBUSY;
+    orders.set(offset, order);
+    return 0;
+  }
+
+  // Out of service.
+
   /** free_zone_device_folio: the last reference of a folio went. */
   free(folio: Ref, page: number): void {
     const { base } = this;
     const { w } = base;
     const { record, folios } = this.of(page);
     const order = record.orderOf(page);
-    const pages = 1 << order;
     const map = this.mapOf(record.pgmapOf(folio));
     if (map === undefined) throw new RangeError(`page ${page} of a device has no page map`);
-    base.core.content.clearBlock(page, order);
-    const memcg = base.core.pointer(folio, record.layout.memcg);
-    if (memcg !== NONE) {
-      base.memcgs.uncharge(memcg, pages);
-      base.core.setPointer(folio, record.layout.memcg, NONE);
-    }
+    // Memory that lasts keeps what it holds.
+    const lasts = map.type === MEMORY_DEVICE_FS_DAX || map.type === MEMORY_DEVICE_GENERIC;
+    if (!lasts) base.core.content.clearBlock(page, order);
+    this.#uncharge(record, folio, page, order);
     if (folios.isAnon(folio))
-      for (let i = page; i < page + pages; i++) record.setExclusive(i, false);
-    if (map.type !== MEMORY_DEVICE_FS_DAX && map.type !== MEMORY_DEVICE_GENERIC)
-      folios.setMapping(folio, NONE, 0);
-    const data = w.load32(record.home(folio), record.dataAt);
-    const stays = map.type === MEMORY_DEVICE_GENERIC && this.choice.activation === "init";
-    if (stays) {
-      // Idle device-dax pages count 1.
+      for (let i = page; i < page + 2 ** order; i++) record.setExclusive(i, false);
+    if (!lasts) folios.setMapping(folio, NONE, 0);
+    if (this.countsFromOne(map)) {
       folios.unfreeze(folio, 1);
       return;
     }
+    const data = w.load32(record.home(folio), record.dataAt);
     record.end(page, order);
-    this.#giveRows(page, order);
-    w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, -pages);
-    // The driver first, then the map's references: the wait for them must not end before.
-    map.ops.folioFree?.(page, order, data);
-    map.put(this.#refs(map, order));
+    this.#giveRows(map, page, order, NO_CHUNKS);
+    w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, -(1 << order));
+    this.#giveBack(map, page, order, data);
+  }
+
+  /** mem_cgroup_uncharge */
+  #uncharge(record: DeviceRecord, folio: Ref, page: number, order: number): void {
+    const { core, memcgs } = this.base;
+    const memcg = core.pointer(folio, record.layout.memcg);
+    if (memcg === NONE) return;
+    if (page < this.firstPrivate) memcgs.chargeDescriptor(memcg, page, order, -1);
+    memcgs.uncharge(memcg, 1 << order);
+    core.setPointer(folio, record.layout.memcg, NONE);
+  }
+
+  /** Whoever waits or keeps account of pages is told, by type; then the map's references go, last. */
+  #giveBack(map: DevPagemap, page: number, order: number, data: number): void {
+    const { w } = this.base;
+    // wake_up_var
+    if (map.type === MEMORY_DEVICE_FS_DAX) w.add32(map.words, DEV_PAGEMAP_WAKES, 1);
+    // Where pages are requested, a driver hears of every type's: page_free of the series.
+    const told = this.#isAnon(map) || map.type === MEMORY_DEVICE_PCI_P2PDMA;
+    if (told || this.choice.activation === "request") map.ops.folioFree?.(page, order, data);
+    if (told && map.ops.folioFree === undefined)
+      this.warn(`${map.name}: page ${page} is free and there is no folio_free to tell`);
+    const refs = this.refs(map, order);
+    if (this.watch !== null)
+      this.watch.givenBack(map.name, page, map.refs, refs + (map.isDying ? 0 : 1));
+    map.put(refs);
+  }
+
+  /**
+   * dax_wait_page_idle: sleeps until nobody holds a page of fs-dax memory any more, as
+   * truncation must before it gives the block away. 0, or −EINVAL for other memory,
+   * which wakes nobody.
+   */
+  awaitIdle(map: DevPagemap, page: number): number {
+    const { w } = this.base;
+    if (map.type !== MEMORY_DEVICE_FS_DAX || map.offsetOf(page) < 0) return EINVAL;
+    for (;;) {
+      const wakes = w.load32(map.words, DEV_PAGEMAP_WAKES);
+      if (this.refcountOf(page) === 0) return 0;
+      w.awaitChange32(map.words, DEV_PAGEMAP_WAKES, wakes);
+    }
   }
 }

@@ -83,6 +83,12 @@ export class Content {
     if (this.#spare.length < SPARE) this.#spare.push(page.fill(0));
   }
 
+  /** The same of every frame from `start` up to `end`. */
+  clearRange(start: number, end: number): void {
+    for (const frame of [...this.#pages.keys()])
+      if (frame >= start && frame < end) this.clear(frame);
+  }
+
   /** The same of 2^order frames. */
   clearBlock(frame: number, order: number): void {
     if (this.#pages.size === 0) return;

@@ -12,7 +12,7 @@ import {
 import { PAGE_SIZE, type Ref } from "../../units.js";
 import type { Base } from "./base.js";
 import { PMD_PAGES, TASK_PAGES, VM_HUGETLB } from "./constants.js";
-import { isSwap, PMD_HUGE, ptePfn, PTE_SPECIAL, PTE_THERE, PTE_WRITE } from "./entry.js";
+import { PMD_HUGE, ptePfn, PTE_SPECIAL, PTE_THERE, PTE_WRITE } from "./entry.js";
 import { pmdAt, pteAt } from "./page-tables.js";
 
 const NONE = 0 as Ref;
@@ -21,7 +21,7 @@ const NONE = 0 as Ref;
 export interface PagemapEntry {
   /** A page is there (bit 63). */
   readonly present: boolean;
-  /** It is in swap (bit 62). */
+  /** It is in swap, with a device, or on its way elsewhere (bit 62). */
   readonly swapped: boolean;
   /** Frame; −1 where there is none. */
   readonly pfn: number;
@@ -77,18 +77,20 @@ const ABSENT: PagemapEntry = {
   zero: false,
 };
 
+const NOT_PRESENT: PagemapEntry = { ...ABSENT, swapped: true };
+
 /** pagemap of page number `vpn`. */
 export function pagemapOf(base: Base, mm: Ref, vpn: number): PagemapEntry {
   const { w, tables, core, folios, counts } = base;
   if (vpn >= TASK_PAGES) return ABSENT;
   const pmds = tables.pmdTable(mm, vpn);
-  const pmd = pmds === NONE ? 0 : w.load64(pmds, pmdAt(vpn));
-  const huge = (pmd & PMD_HUGE) !== 0 && (pmd & PTE_THERE) !== 0;
-  const table = huge ? pmds : pmds === NONE ? NONE : tables.below(pmds, pmdAt(vpn));
-  if (table === NONE) return ABSENT;
-  const lo = w.load64(table, huge ? pmdAt(vpn) : pteAt(vpn));
+  if (pmds === NONE) return ABSENT;
+  const below = tables.below(pmds, pmdAt(vpn));
+  const huge = below === NONE;
+  const lo = w.load64(huge ? pmds : below, huge ? pmdAt(vpn) : pteAt(vpn));
   const hi = w.hi;
-  if ((lo & PTE_THERE) === 0) return { ...ABSENT, swapped: isSwap(lo, hi) };
+  // Bit 62 is for every entry that is not present, a device's and one on its way too.
+  if ((lo & PTE_THERE) === 0) return (lo | hi) === 0 ? ABSENT : NOT_PRESENT;
   const pfn = ptePfn(huge ? lo & ~PMD_HUGE : lo, hi) + (huge ? vpn & 511 : 0);
   const zero = core.isZeroPage(pfn) || (huge && core.isHugeZero(pfn - (vpn & 511)));
   const special = zero || (lo & PTE_SPECIAL) !== 0;

@@ -51,6 +51,11 @@ export interface DeviceRecord {
   /** folio->pgmap: the words of a folio's page map; 0 for none. */
   pgmapOf(folio: Ref): Ref;
   setPgmap(folio: Ref, pgmap: Ref): void;
+  /**
+   * Whether the row of an idle page may still lead to where an earlier folio began,
+   * until it is given out again.
+   */
+  readonly leavesTraces: boolean;
   /** Whether every page has a map count of its own. */
   readonly countsPages: boolean;
   /** Bytes of a page's row in the table of records … */
@@ -63,7 +68,8 @@ export interface DeviceRecord {
   blank(page: number, count: number, zone: number): void;
   /**
    * Makes a folio of 2^order pages that nobody maps, without a reference yet; 0
-   * without memory for it. `reset` clears what an earlier folio left.
+   * without memory for it. `reset` clears what an earlier folio left; without it the
+   * folio is what begins at the page, whatever the page itself leads to.
    */
   begin(page: number, order: number, zone: number, anon: boolean, reset: boolean): Ref;
   /** The folio went out of service: what `begin` took is given back. */

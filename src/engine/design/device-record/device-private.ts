@@ -67,6 +67,7 @@ export class DevicePrivateRecord implements DeviceRecord {
   readonly summary = `record ${DEVICE_PRIVATE_SIZE} B`;
   readonly layout = LAYOUT;
   readonly dataAt = DEVICE_PRIVATE_DATA;
+  readonly leavesTraces = true;
   readonly countsPages: boolean;
   readonly bytesPerPage = DEVICE_PRIVATE_SIZE;
   readonly struct = "DEVICE_PRIVATE";

@@ -31,6 +31,7 @@ export class FolioRecord implements DeviceRecord {
   readonly summary = "pointer 8 B + folio";
   readonly layout = SEPARATE_FOLIO;
   readonly dataAt = SEPARATE_FOLIO.lru + 8;
+  readonly leavesTraces = false;
   readonly countsPages = false;
   readonly bytesPerPage = ROW;
   readonly struct = "FOLIO";

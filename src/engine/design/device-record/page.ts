@@ -27,6 +27,7 @@ export class PageRecord implements DeviceRecord {
   readonly summary: string;
   readonly layout: FolioLayout;
   readonly dataAt: number;
+  readonly leavesTraces: boolean;
   readonly countsPages: boolean;
   readonly bytesPerPage: number;
   readonly #c: DeviceRecordContext;
@@ -38,6 +39,7 @@ export class PageRecord implements DeviceRecord {
     this.layout = pages.folio;
     // folio->pgmap and zone_device_data share the place of the LRU's list head.
     this.dataAt = pages.folio.lru + 8;
+    this.leavesTraces = pages.cacheFor(T_ANON, 0) < 0;
     this.countsPages = pages.mapcounts === "per-page";
     this.bytesPerPage = pages.pageBytes;
   }
@@ -86,7 +88,7 @@ export class PageRecord implements DeviceRecord {
     if (reset) pages.blankRun(page, 1 << order, zone);
     pages.bind(page, order, type, descriptor);
     pages.initFolio(page, order, type, descriptor, zone);
-    const folio = pages.descriptorOf(page);
+    const folio = reset ? pages.descriptorOf(page) : this.rowRef(page);
     w.store64(folio, this.layout.mapping, 0, 0);
     w.store64(folio, this.layout.memcg, 0, 0);
     if (order === 0) return folio;

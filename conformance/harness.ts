@@ -37,6 +37,8 @@ const CHUNKS = 2;
 const MIB = 2 ** 20;
 /** Sizes of the benchmark from which on a small machine does not do. */
 const SMALL = 4;
+/** Host buffers of pages that are kept: what a case writes, twice over. */
+const SPARE = 4096;
 /** Violations that are told of one case. */
 const TOLD = 3;
 
@@ -90,6 +92,7 @@ export class Rig implements Bench {
     );
     this.devices = Devices.attach(this.kernel);
     watchKernel(this.kernel);
+    this.kernel.base.core.content.spare = SPARE;
     this.#warm();
   }
 

@@ -34,6 +34,8 @@ export const PMD_SIZE = TWOMEG;
 export const NTIMES = 10;
 /** Integers of a page. */
 export const INTS = PAGE_SIZE / 4;
+/** Integers that are read and compared at a time. */
+const PART = 16 * INTS;
 
 /** A line of the text that does not hold. */
 export class CaseFailure extends Error {
@@ -52,7 +54,10 @@ export interface HmmBuffer {
   readonly npages: number;
   /** What was mapped for it, and goes with it: more than it uses where it must be aligned. */
   mapped: { readonly addr: number; readonly length: number } | null;
-  /** The test's copy of what the device sees; commands write it only where they succeed. */
+  /**
+   * The test's copy of what the device sees; commands write it only where they
+   * succeed. It is replaced, never changed, so that a fork's copy is the same array.
+   */
   mirror: Int32Array;
   cpages: number;
   faults: number;
@@ -64,22 +69,32 @@ export type Ended = { readonly status: number } | { readonly signal: number };
 /** An answer in words: `0`, `−ENOENT`. */
 export const answerName = (n: number): string => (n < 0 ? `−${errnoName(n)}` : String(n));
 
-/** `ptr[i] = i + first` for so many bytes. */
+/** Integers that were made already, and none of whose users changes them. */
+let numbers = new Int32Array(0);
+let negatives = new Int32Array(0);
+const zeroes = new Int32Array(HMM_BUFFER_SIZE / 4);
+
+/** `ptr[i] = i + first` for so many bytes; not to be changed. */
 export function counting(bytes: number, first = 0): Int32Array {
-  const ints = new Int32Array(bytes / 4);
-  for (let i = 0; i < ints.length; i++) ints[i] = first + i;
-  return ints;
+  const end = first + bytes / 4;
+  if (numbers.length < end) numbers = Int32Array.from({ length: end * 2 }, (_, i) => i);
+  return numbers.subarray(first, end);
 }
 
-/** `mirror[i] = −i`. */
+/** `mirror[i] = −i`; not to be changed. */
 export function negated(bytes: number): Int32Array {
-  const ints = new Int32Array(bytes / 4);
-  for (let i = 0; i < ints.length; i++) ints[i] = -i;
-  return ints;
+  const end = bytes / 4;
+  if (negatives.length < end) negatives = Int32Array.from({ length: end }, (_, i) => -i);
+  return negatives.subarray(0, end);
 }
 
-const bytesOf = (ints: Int32Array): Uint8Array =>
+export const bytesOf = (ints: Int32Array): Uint8Array =>
   new Uint8Array(ints.buffer, ints.byteOffset, ints.byteLength);
+/** Whether two stretches are the same, at the speed of memory. */
+const same = (a: Int32Array, b: Int32Array): boolean =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(
+    Buffer.from(b.buffer, b.byteOffset, b.byteLength),
+  );
 const intsOf = (bytes: Uint8Array): Int32Array =>
   new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 
@@ -179,13 +194,16 @@ export class Test {
     if (faults !== undefined) this.equal("faults", buffer.faults, faults);
   }
 
-  /** Integers as they must be. */
-  ints(what: string, is: Int32Array, must: Int32Array): void {
+  /** Integers as they must be; `first` is the number of the first one. */
+  ints(what: string, is: Int32Array, must: Int32Array, first = 0): void {
+    if (same(is, must)) return;
     const n = Math.min(is.length, must.length);
     let i = 0;
     while (i < n && is[i] === must[i]) i++;
-    if (i < n)
-      this.fail(`${what}[${i}] (page ${Math.floor(i / INTS)}) is ${is[i]}, must be ${must[i]}`);
+    if (i < n) {
+      const at = first + i;
+      this.fail(`${what}[${at}] (page ${Math.floor(at / INTS)}) is ${is[i]}, must be ${must[i]}`);
+    }
     this.equal(`length of ${what}`, is.length, must.length);
   }
 
@@ -209,7 +227,10 @@ export class Test {
       ptr: 0,
       npages,
       mapped: null,
-      mirror: new Int32Array(npages * INTS),
+      mirror:
+        npages * INTS > zeroes.length
+          ? new Int32Array(npages * INTS)
+          : zeroes.subarray(0, npages * INTS),
       cpages: 0,
       faults: 0,
     };
@@ -308,9 +329,12 @@ export class Test {
     this.write(ptr, Int32Array.of(value));
   }
 
-  /** "CPU sees". */
+  /** "CPU sees": page by page from the first on. */
   sees(ptr: number, must: Int32Array): void {
-    this.ints("ptr", this.read(ptr, must.length * 4), must);
+    for (let at = 0; at < must.length; at += PART) {
+      const part = must.subarray(at, at + PART);
+      this.ints("ptr", this.read(ptr + at * 4, part.length * 4), part, at);
+    }
   }
 
   // The device.
@@ -333,9 +357,14 @@ export class Test {
   #take(buffer: HmmBuffer, answer: Answer): number {
     buffer.cpages = answer.cpages;
     buffer.faults = answer.faults;
-    if (answer.error === 0 && answer.data.length > 0)
-      bytesOf(buffer.mirror).set(answer.data.subarray(0, buffer.mirror.byteLength));
-    return answer.error;
+    const { data, error } = answer;
+    if (error !== 0 || data.length === 0) return error;
+    if (data.length !== buffer.mirror.byteLength) {
+      const whole = bytesOf(buffer.mirror).slice();
+      whole.set(data);
+      buffer.mirror = intsOf(whole);
+    } else buffer.mirror = intsOf(data);
+    return 0;
   }
 
   /** HMM_DMIRROR_READ */
@@ -407,7 +436,7 @@ export class Test {
 
   /** The child's copy of a buffer: memory and mirror as they were at the fork. */
   copyOf(buffer: HmmBuffer): HmmBuffer {
-    return { ...buffer, mirror: buffer.mirror.slice() };
+    return { ...buffer };
   }
 
   /** A part of what a child does: a check that fails ends it with status 1. */

@@ -57,6 +57,13 @@ export type { MmapOptions, PagemapEntry, Rss, VmaFacts } from "./engine/process/
 export { OpenFile } from "./engine/process/open-file.js";
 export { UserPages } from "./engine/process/user-pages.js";
 export type { PagesOf } from "./engine/process/user-pages.js";
+export { UserFaultFd } from "./engine/process/userfaultfd.js";
+export type {
+  FaultHandler,
+  FillOptions,
+  RegisterModes,
+  UserFault,
+} from "./engine/process/userfaultfd.js";
 export { DEFAULT_POLICY } from "./engine/process/policy.js";
 export type { Policy, ThpChoice } from "./engine/process/policy.js";
 export { FOLL_FORCE, FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "./engine/process/gup.js";
@@ -119,6 +126,7 @@ export {
   VM_READ,
   VM_SEQ_READ,
   VM_SHARED,
+  VM_UFFD_MISSING,
   VM_WIPEONFORK,
   VM_WRITE,
 } from "./engine/process/constants.js";

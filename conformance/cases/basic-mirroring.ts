@@ -14,6 +14,7 @@ import {
 } from "../../src/engine/process/constants.js";
 import { PAGE_SIZE } from "../../src/units.js";
 import {
+  bytesOf,
   counting,
   HMM_BUFFER_SIZE,
   INTS,
@@ -37,7 +38,7 @@ function openClose(t: Test): void {
 
 function anonRead(t: Test): void {
   const buffer = t.mapped(NPAGES);
-  const must = counting(HMM_BUFFER_SIZE);
+  const must = counting(HMM_BUFFER_SIZE).slice();
   t.line("init ints from page 2 on (pages 0,1 untouched)");
   t.write(buffer.ptr + 2 * PAGE_SIZE, must.subarray(2 * INTS));
   t.line("mprotect all PROT_READ ok");
@@ -105,7 +106,7 @@ function writeInChild(t: Test, migrate: boolean, thp: boolean): void {
   }
   const must = t.init(buffer);
   const negative = negated(size);
-  buffer.mirror = negative.slice();
+  buffer.mirror = negative;
   if (migrate) {
     t.line(`${round}: MIGRATE_TO_DEV ret 0,c=n`);
     t.did(t.toDevice(t.fd, buffer, npages), buffer, npages);
@@ -139,7 +140,7 @@ function anonWriteChildShared(t: Test): void {
   const buffer = t.mapped(NPAGES, RW, MAP_SHARED | MAP_ANONYMOUS);
   const must = t.init(buffer);
   const negative = negated(HMM_BUFFER_SIZE);
-  buffer.mirror = negative.slice();
+  buffer.mirror = negative;
   const child = t.fork();
   child.runs((c) => {
     const own = c.copyOf(buffer);
@@ -184,7 +185,7 @@ function fileRead(t: Test): void {
   const file = t.bench.tmpfile(HMM_BUFFER_SIZE);
   const must = counting(HMM_BUFFER_SIZE);
   t.line("pwrite i");
-  file.write(0, new Uint8Array(must.buffer));
+  file.write(0, bytesOf(must));
   const buffer = t.mapped(NPAGES, PROT_READ, MAP_SHARED, file);
   t.line("READ c=n,f=1");
   t.did(t.dmirrorRead(t.fd, buffer, NPAGES), buffer, NPAGES, 1);

@@ -30,10 +30,13 @@ const NPAGES = SIZE / PAGE_SIZE;
 /** The integer that the tests look at: first of page 2. */
 const PROBE = 2048;
 
+/** Bytes 0xFF. */
+const PRESET = new Int32Array(SIZE / 4).fill(-1);
+
 /** A buffer of one PMD at the aligned start of twice as much, mirror preset 0xFF. */
 function pmdBuffer(t: Test, prot: number, times = 2): HmmBuffer {
   const buffer = t.aligned(NPAGES, prot, times);
-  buffer.mirror.fill(-1);
+  buffer.mirror = PRESET;
   return buffer;
 }
 
@@ -216,15 +219,15 @@ function migrateAnonHugeZeroErr(t: Test): void {
 /** Sizes of the benchmark in PMDs. */
 const SIZES = [1 / 4, 1 / 2, 1, 2, 4, 8, 128] as const;
 const TIMED = 5;
+/** i & 0xFF */
+const PATTERN = Uint8Array.from({ length: 256 }, (_, i) => i);
 
 /** One size, with or without huge pages: ms of the moves there and back. */
 function timeMoves(t: Test, size: number, advice: number): { there: number; back: number } {
   const npages = size / PAGE_SIZE;
   const buffer = size < PMD_SIZE ? t.mapped(npages) : t.aligned(npages);
   t.ret(t.madvise(buffer.ptr, size, advice), 0);
-  const bytes = new Uint8Array(size);
-  for (let i = 0; i < size; i++) bytes[i] = i;
-  t.process.write(buffer.ptr, bytes);
+  t.process.write(buffer.ptr, Buffer.alloc(size, PATTERN));
   let [there, back] = [0, 0];
   for (let round = 0; round <= TIMED; round++) {
     const began = t.bench.now();

@@ -37,7 +37,7 @@ import { STRUCTS } from "../engine/layout/generated/tables.js";
 import type { CacheUsage } from "../engine/pages/caches.js";
 import { Kernel } from "../engine/process/kernel.js";
 import { PAGE_SIZE } from "../units.js";
-import { explainDevice } from "./device-arithmetic.js";
+import { explainDevice, type MeasuredPart } from "./device-arithmetic.js";
 import type { Arithmetic, DevicePart, DeviceReport, DeviceRow } from "./model.js";
 import type { DeviceAsked } from "./ports.js";
 
@@ -56,20 +56,6 @@ const GIB = 2 ** 30;
 /** RAM of the machine: room for the dearest descriptors of every page, and for itself. */
 const RAM_MIN = 16 * 2 ** 20;
 const RAM_PER_DEVICE = 1.25;
-
-/** One thing that frames were taken for, as measured. */
-export interface MeasuredPart {
-  readonly what: string;
-  readonly size: number;
-  /** Objects that the map itself needs, and those that come with its pages. */
-  readonly fixed: number;
-  readonly grown: number;
-  /** Frames while the device is idle, and with every page in service. */
-  readonly idleFrames: number;
-  readonly frames: number;
-  readonly assumed: boolean;
-  readonly source: string;
-}
 
 /** A design without its choices for devices: the page words that a host has. */
 export function pageWordsOf(name: string): string {
@@ -96,30 +82,29 @@ export function buildDevice(
   const arithmetic: Arithmetic[] = [];
   for (const record of DEVICE_RECORDS)
     for (const name of names) {
-      const design = deviceDesign(words, name, record, "static");
+      const of = { words, name, record };
+      const design = deviceDesign(of, "static");
       if (typeof design === "string") {
         refused.push({ name, record, why: design.replace(/^device-[^:]*: /, "") });
         continue;
       }
-      const built = buildRow({ words, name, record }, asked, design);
+      const built = buildRow(of, asked);
       rows.push(built.row);
       arithmetic.push(...built.arithmetic);
     }
   return { rows, refused, arithmetic };
 }
 
+/** Which page words, under which name and record. */
+type Choices = Pick<DeviceRow, "words" | "name" | "record">;
+
 /** The design of these choices, activated as today where that can be; or why there is none. */
-export function deviceDesign(
-  words: string,
-  name: DeviceNameChoice,
-  record: DeviceRecordChoice,
-  lifetime: DeviceLifetimeChoice,
-): Design | string {
+function deviceDesign(of: Choices, lifetime: DeviceLifetimeChoice): Design | string {
   let why = "";
   for (const activation of ACTIVATIONS) {
-    const choices = `device-name=${name}+device-record=${record}+device-lifetime=${lifetime}`;
+    const device = `device-name=${of.name}+device-record=${of.record}+device-lifetime=${lifetime}`;
     try {
-      return parseDesign(`${words}+${choices}+activation=${activation}`);
+      return parseDesign(`${of.words}+${device}+activation=${activation}`);
     } catch (error) {
       if (!(error instanceof DesignError)) throw error;
       why = error.message;
@@ -129,35 +114,54 @@ export function deviceDesign(
 }
 
 function buildRow(
-  of: Pick<DeviceRow, "words" | "name" | "record">,
+  of: Choices,
   asked: DeviceAsked,
-  design: Design,
 ): { readonly row: Omit<DeviceRow, "change">; readonly arithmetic: readonly Arithmetic[] } {
-  const built = { pages: Math.min(asked.pages, BUILT_PAGES_MAX), order: asked.order };
-  const idle = (lifetime: DeviceLifetimeChoice): number => {
-    const other = deviceDesign(of.words, of.name, of.record, lifetime);
-    if (typeof other === "string") throw new DesignError(other);
-    return new Measurement(other, built.pages).idleFrames * PAGE_SIZE;
-  };
-  const measurement = new Measurement(design, built.pages);
-  measurement.fill(asked.order);
-  const measured = measurement.parts();
-  const parts = measured.map((part) => scaled(part, asked.pages, built.pages));
+  const { pages, order } = asked;
+  const built = Math.min(pages, BUILT_PAGES_MAX);
+  const idle = (lifetime: DeviceLifetimeChoice): number =>
+    new Measurement(designOf(of, lifetime), built).idleFrames * PAGE_SIZE;
+  const { summary, parts: measured } = measureDevice(of, "static", { pages: built, order });
+  const parts = measured.map((part) => scaled(part, pages, built));
   const inService = parts.reduce((sum, part) => sum + part.bytes, 0);
   const row = {
     ...of,
-    summary: measurement.summary,
+    summary,
     idle: {
       static: parts.reduce((sum, part) => sum + part.idle, 0),
       chunk: idle("chunk"),
       request: idle("request"),
     },
     inService,
-    perGiB: inService / ((asked.pages * PAGE_SIZE) / GIB),
+    perGiB: inService / ((pages * PAGE_SIZE) / GIB),
     parts,
-    band: band(parts, inService, design.freePointer),
+    band: band(parts, inService, designOf(of, "static").freePointer),
   };
-  return { row, arithmetic: explainDevice(row, measured, asked.pages, built.pages) };
+  return { row, arithmetic: explainDevice(row, measured, pages, built) };
+}
+
+function designOf(of: Choices, lifetime: DeviceLifetimeChoice): Design {
+  const design = deviceDesign(of, lifetime);
+  if (typeof design === "string") throw new DesignError(design);
+  return design;
+}
+
+/** Builds a device whole: frames that its map takes, and what they and those of its pages are. */
+export function measureDevice(
+  of: Choices,
+  lifetime: DeviceLifetimeChoice,
+  { pages, order }: DeviceAsked,
+): {
+  readonly summary: string;
+  readonly idleFrames: number;
+  readonly parts: readonly MeasuredPart[];
+} {
+  // What a map without any record takes of the room for records is its name's.
+  const { idleArea } = new Measurement(designOf(of, "request"), pages);
+  const measurement = new Measurement(designOf(of, lifetime), pages);
+  measurement.fill(order);
+  const { summary, idleFrames } = measurement;
+  return { summary, idleFrames, parts: measurement.parts(idleArea) };
 }
 
 /** A machine with one device, and what was free before. */
@@ -165,6 +169,8 @@ class Measurement {
   readonly summary: string;
   /** Frames that the page map took when it was made. */
   readonly idleFrames: number;
+  /** Those of them that are in the room for records. */
+  readonly idleArea: number;
   readonly #kernel: Kernel;
   readonly #devices: Devices;
   readonly #map: ReturnType<Devices["mapPages"]>;
@@ -189,7 +195,12 @@ class Measurement {
       ops: { folioFree: () => undefined, migrateToRam: () => 0 },
     });
     this.idleFrames = this.#free - kernel.settle();
+    this.idleArea = this.#area();
     this.#idle = kernel.machine.caches.usage();
+  }
+
+  #area(): number {
+    return this.#kernel.machine.deviceArea?.frames ?? 0;
   }
 
   /** Takes every page into service, as folios of an order. */
@@ -200,28 +211,26 @@ class Measurement {
     }
   }
 
-  /** What the frames that are gone are. */
-  parts(): MeasuredPart[] {
+  /** What the frames that are gone are; `naming` of them are the table of spaces. */
+  parts(naming: number): MeasuredPart[] {
     const gone = this.#free - this.#kernel.settle();
-    const parts = [...this.#tables(), ...this.#slabs()];
+    const parts = [...this.#tables(naming), ...this.#slabs()];
     const named = parts.reduce((sum, part) => sum + part.frames, 0);
     if (named !== gone)
       throw new Error(`${gone} frames are gone for a device, and ${named} of them are named`);
     return parts;
   }
 
-  #tables(): MeasuredPart[] {
+  #tables(naming: number): MeasuredPart[] {
     const { record } = this.#devices;
-    const frames = this.#kernel.machine.deviceArea?.frames ?? 0;
-    const rows = Math.ceil((this.#map.pages * record.bytesPerPage) / PAGE_SIZE);
-    const { fidelity, source } = STRUCTS.DEVICE_SPACE;
+    const { size, fidelity, source } = STRUCTS.DEVICE_SPACE;
     const table = {
       what: "space table",
-      size: STRUCTS.DEVICE_SPACE.size,
+      size,
       fixed: 1,
       grown: 0,
-      idleFrames: frames - rows,
-      frames: frames - rows,
+      idleFrames: naming,
+      frames: naming,
       assumed: false,
       source: `${source} (${fidelity}); a frame at a time`,
     };
@@ -231,12 +240,12 @@ class Measurement {
         size: record.bytesPerPage,
         fixed: 0,
         grown: this.#map.pages,
-        idleFrames: rows,
-        frames: rows,
+        idleFrames: this.idleArea - naming,
+        frames: this.#area() - naming,
         assumed: record.name === "device-private",
         source: RECORD_SOURCES[record.name],
       },
-      ...(frames > rows ? [table] : []),
+      ...(naming > 0 ? [table] : []),
     ];
   }
 
@@ -265,11 +274,6 @@ const RECORD_SOURCES: Readonly<Record<DeviceRecordChoice, string>> = {
   "device-private": STRUCTS.DEVICE_PRIVATE.source,
 };
 
-/** Objects of a part for all pages of the device, of which some were built. */
-export function objectsOf(part: MeasuredPart, pages: number, built: number): number {
-  return part.fixed + Math.ceil((part.grown * pages) / built);
-}
-
 /** Frames of that many objects: rows lie one behind another, objects in slabs of one page. */
 function framesOf(what: string, objects: number, size: number): number {
   return what === "records"
@@ -279,7 +283,7 @@ function framesOf(what: string, objects: number, size: number): number {
 
 function scaled(part: MeasuredPart, pages: number, built: number): DevicePart {
   const { what, size, assumed, source } = part;
-  const objects = objectsOf(part, pages, built);
+  const objects = part.fixed + Math.ceil((part.grown * pages) / built);
   const frames = pages === built || part.grown === 0 ? part.frames : framesOf(what, objects, size);
   // Records are there while the device is idle; of objects only those of the map are.
   const idle = what === "records" ? frames : part.idleFrames;

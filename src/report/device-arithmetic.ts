@@ -3,8 +3,22 @@
  * measured, what of it grows with pages, and by how much it was multiplied.
  */
 import { formatBytes, formatCount, PAGE_SIZE } from "../units.js";
-import type { MeasuredPart } from "./build-device.js";
+import { plural } from "./format.js";
 import type { Arithmetic, DeviceRow } from "./model.js";
+
+/** One thing that frames were taken for, as measured. */
+export interface MeasuredPart {
+  readonly what: string;
+  readonly size: number;
+  /** Objects that the map itself needs, and those that come with its pages. */
+  readonly fixed: number;
+  readonly grown: number;
+  /** Frames while the device is idle, and with every page in service. */
+  readonly idleFrames: number;
+  readonly frames: number;
+  readonly assumed: boolean;
+  readonly source: string;
+}
 
 /** Pages of the device, and of the one that was built. */
 interface Sizes {
@@ -29,7 +43,7 @@ export function explainDevice(
     source,
   });
   const idleParts = measured.filter((part) => part.idleFrames > 0);
-  const once = `measured: ${formatCount(row.idle.chunk / PAGE_SIZE)} frames; no record exists yet`;
+  const once = "measured: what the page map takes, no record exists yet";
   return [
     line(
       "idle, static",
@@ -59,7 +73,7 @@ function sumOf(
 ): string {
   const terms = measured.map((part) => {
     const bytes = parts.find(({ what }) => what === part.what)?.[field] ?? 0;
-    return `${part.what} ${objects(part, field, sizes)} × ${part.size} B in ${formatCount(bytes / PAGE_SIZE)} frames`;
+    return `${part.what} ${objects(part, field, sizes)} × ${part.size} B in ${plural(bytes / PAGE_SIZE, "frame")}`;
   });
   const all = parts.reduce((sum, part) => sum + part[field], 0);
   return `${terms.join(" + ")} = ${frameSum(all)}`;
@@ -85,7 +99,7 @@ function howMeasured(
   sizes: Sizes,
 ): string {
   const frames = measured.reduce((sum, part) => sum + part[field], 0);
-  const whole = `${formatCount(frames)} frames taken`;
+  const whole = `${plural(frames, "frame")} taken`;
   if (sizes.pages === sizes.built) return `measured: ${whole}`;
   const size = formatBytes(sizes.built * PAGE_SIZE);
   return `measured on ${size} × ${timesOf(sizes)}: ${whole} there; what grows with pages multiplied by objects`;

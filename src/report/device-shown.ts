@@ -12,7 +12,12 @@ export function byWords(report: DeviceReport): readonly (readonly DeviceRow[])[]
 
 /** The first row of each record. */
 export function firstOfRecords(rows: readonly DeviceRow[]): readonly DeviceRow[] {
-  return rows.filter((row, i) => rows.findIndex(({ record }) => record === row.record) === i);
+  return rows.filter((row) => firstOf(rows, row.record) === row);
+}
+
+/** The first row of one: every report has all records on all page words. */
+export function firstOf(rows: readonly DeviceRow[], record: DeviceRow["record"]): DeviceRow {
+  return rows.find((row) => row.record === record) ?? rows[0];
 }
 
 /** What a folio in service is. */

@@ -3,7 +3,7 @@
  * words asked for, then one line for each of the others.
  */
 import { formatBytes } from "../units.js";
-import { byWords, firstOfRecords, folioText, refusals } from "./device-shown.js";
+import { byWords, firstOf, firstOfRecords, folioText, refusals } from "./device-shown.js";
 import { formatChange, NONE } from "./format.js";
 import type { DeviceReport, DeviceRow } from "./model.js";
 import type { Paint } from "./paint.js";
@@ -11,15 +11,20 @@ import { tableLines, wrap, type Align, type Cell, type Row } from "./table.js";
 
 const RIGHT: readonly Align[] = Array.from({ length: 6 }, (): Align => "right");
 
+/** Records that the table of other page words has columns for: the third costs the same on all. */
+const COLUMNS = ["page", "folio"] as const;
+/** Page words with a longer name stand in a line of their own. */
+const NAME_CELLS = 17;
+
 export function deviceLines(report: DeviceReport | null, p: Paint): string[] {
   if (report === null) return [];
   const [first, ...others] = byWords(report);
-  const shown = [first, ...others].flatMap(firstOfRecords);
+  const inColumns = others.map((rows) => COLUMNS.map((record) => firstOf(rows, record)));
   return [
     ...namesTable(report, first, p),
     ...legend(report, first).map((line) => p.dim(line)),
-    ...wordsTable(others, p),
-    ...bandLines(shown).map((line) => p.dim(line)),
+    ...wordsTable(inColumns, p),
+    ...bandLines([...firstOfRecords(first), ...inColumns.flat()]).map((line) => p.dim(line)),
   ];
 }
 
@@ -69,44 +74,38 @@ function legend(report: DeviceReport, rows: readonly DeviceRow[]): string[] {
   ];
 }
 
-/** The other page words: records that lie in them, and folios without pages. */
+/** The other page words, by record: idle with records from the start, and in use. */
 function wordsTable(others: readonly (readonly DeviceRow[])[], p: Paint): string[] {
   if (others.length === 0) return [];
   const head: Cell[] = [
     p.heading("ON OTHER PAGE WORDS"),
-    "page idle",
-    "in use",
-    "vs today",
-    "folio idle",
-    "in use",
-    "vs today",
+    ...COLUMNS.flatMap((record) => [`${record} idle`, "in use", "vs today"]),
   ];
-  const rows = others.flatMap((all): Row[] => {
-    const cells = (["page", "folio"] as const).flatMap((record) => {
-      const row = all.find((one) => one.record === record);
-      if (row === undefined) return [NONE, NONE, NONE];
-      return [formatBytes(row.idle.static), formatBytes(row.inService), change(row.change, p)];
-    });
-    const [{ words }] = all;
-    const mark = all.some((row) => row.record === "page" && row.band !== null) ? " *" : "";
+  const rows = others.flatMap((shown): Row[] => {
+    const [{ words }] = shown;
+    const mark = shown.some((row) => row.band !== null) ? " *" : "";
+    const cells = shown.flatMap((row) => [
+      formatBytes(row.idle.static),
+      formatBytes(row.inService),
+      change(row.change, p),
+    ]);
     return words.length <= NAME_CELLS ? [[words + mark, ...cells]] : [words, [mark, ...cells]];
   });
-  const table = tableLines({ align: ["left", ...RIGHT], rows: [head, ...rows] });
-  const names = "page: name physical, folio: offset; device-private does not depend on page words";
-  return ["", ...table, ...wrap(names).map((line) => p.dim(line))];
+  const align: readonly Align[] = ["left", ...RIGHT];
+  const names = others[0].map(({ record, name }) => `${record} with name ${name}`).join(", ");
+  return [
+    "",
+    ...tableLines({ align, rows: [head, ...rows] }),
+    ...wrap(`${names}; device-private as above`).map((line) => p.dim(line)),
+  ];
 }
 
-/** Longer names of designs stand in a line of their own. */
-const NAME_CELLS = 17;
-
 function bandLines(rows: readonly DeviceRow[]): string[] {
-  const lines = rows.flatMap((row, i) => {
-    const { band } = row;
-    const said = rows.findIndex((one) => one.record === row.record && one.record !== "page") < i;
-    if (band === null || (said && row.record !== "page")) return [];
+  const lines = rows.flatMap(({ words, record, band }) => {
+    if (band === null) return [];
     const sizes = band.map(({ size }) => size).join("/");
     const totals = band.map(({ total }) => formatBytes(total)).join(" / ");
-    return wrap(`  ${row.words} ${row.record} in use with ${sizes} B: ${totals}`, "", "    ");
+    return wrap(`  ${words} ${record} in use with ${sizes} B: ${totals}`, "", "    ");
   });
   return lines.length === 0 ? [] : ["* size assumed: no proposal gives one", ...lines];
 }

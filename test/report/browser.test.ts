@@ -30,7 +30,7 @@ describe.skipIf(!existsSync(BROWSER))(`in ${BROWSER} (skipped where it is not th
       const facts = await page.evaluate(
         `({ page: document.documentElement.scrollWidth, charts: document.querySelectorAll("svg[role=img]").length })`,
       );
-      expect(facts).toEqual({ page: width, charts: 3 });
+      expect(facts).toEqual({ page: width, charts: 4 });
       expect(said).toEqual([]);
       expect(asked).toEqual([]);
     } finally {

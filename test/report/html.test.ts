@@ -36,7 +36,7 @@ describe("the HTML report", () => {
 
   it("gives every chart a title and a description, and every id once", () => {
     const charts = page.match(/<svg\s[^>]*role="img"[^>]*>/g) ?? [];
-    expect(charts).toHaveLength(3);
+    expect(charts).toHaveLength(4);
     for (const chart of charts) {
       const ids = /aria-labelledby="([^"]+)"/.exec(chart)?.[1].split(" ") ?? [];
       expect(ids).toHaveLength(2);
@@ -56,8 +56,22 @@ describe("the HTML report", () => {
   });
 
   it("works without designs, as --kinds-only has none", () => {
-    const empty = { ...SAMPLE, designs: [], breakEven: [], vmemmap: [], arithmetic: [], notes: [] };
+    const lists = { designs: [], breakEven: [], vmemmap: [], arithmetic: [], notes: [] };
+    const empty = { ...SAMPLE, ...lists, device: null };
     expect(renderHtml(empty)).toContain("What the pages are");
-    expect(renderHtml(empty)).not.toMatch(/NaN|undefined/);
+    expect(renderHtml(empty)).not.toMatch(/NaN|undefined|h-device/);
+  });
+
+  it("has every name and record of a device in its table, a bar for each record in its chart", () => {
+    const from = page.indexOf(`<section aria-labelledby="h-device">`);
+    const section = page.slice(from, page.indexOf("</section>", from));
+    const rows = SAMPLE.device?.rows ?? [];
+    expect(section.match(/<th scope="row">/g)).toHaveLength(rows.length);
+    expect(section.match(/<rect class="array"/g)).toHaveLength(3 * 3);
+    // Only folios come on top of what is there while the device is idle.
+    expect(section.match(/<rect class="desc"/g)).toHaveLength(3);
+    expect(section).toContain("What a device of 1.00 TiB costs");
+    expect(section).toContain("1.00 GiB of it was built");
+    expect(section).toContain("folio, device-private with name physical: a pfn leads to a");
   });
 });

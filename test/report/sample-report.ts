@@ -3,7 +3,7 @@
  * numbers are as wide as those of a machine of one terabyte. No figure in it
  * was measured, and no view may depend on what the figures are.
  */
-import type { DesignRow, InspectReport, KindRow } from "../../src/report/model.js";
+import type { DesignRow, DeviceRow, InspectReport, KindRow } from "../../src/report/model.js";
 
 const TIB_FRAMES = 2 ** 28;
 
@@ -66,6 +66,48 @@ const folios = (objects: number, size: number): DesignRow["descriptors"] => [
 const memdesc8 = design("memdesc8", "8 B + descriptors", 8, {
   descriptors: folios(60_123_456, 96),
 });
+
+const deviceRow = (
+  words: string,
+  name: DeviceRow["name"],
+  record: DeviceRow["record"],
+  rest: Partial<DeviceRow>,
+): DeviceRow => ({
+  words,
+  name,
+  record,
+  summary: `${record} 64 B`,
+  idle: { static: 1_072_693_248, chunk: 1_047_552, request: 1_047_552 },
+  inService: 1_072_693_248,
+  perGiB: 1_047_552,
+  change: 1_047_552,
+  parts: [
+    {
+      what: "records",
+      objects: 16_760_832,
+      size: 64,
+      idle: 1_072_693_248,
+      bytes: 1_072_693_248,
+      assumed: record === "device-private",
+      source: "struct page",
+    },
+  ],
+  band: null,
+  ...rest,
+});
+
+/** All names and records on some page words; figures as wide as figures can be. */
+const deviceRows = (words: string): DeviceRow[] => [
+  deviceRow(words, "physical", "page", words === "today" ? { change: 0 } : {}),
+  deviceRow(words, "offset", "page", {}),
+  deviceRow(words, "tuple", "page", {}),
+  deviceRow(words, "offset", "folio", { change: -1_047_552, inService: 1_172_693_248 }),
+  deviceRow(words, "tuple", "folio", {}),
+  deviceRow(words, "offset", "device-private", {
+    band: [64, 80, 96, 128].map((size) => ({ size, total: 1e6 * size })),
+  }),
+  deviceRow(words, "tuple", "device-private", {}),
+];
 
 /** One terabyte, three designs, everything that can be shown. */
 export const SAMPLE: InspectReport = {
@@ -164,6 +206,16 @@ export const SAMPLE: InspectReport = {
       why: "7 of the 8 vmemmap pages of each 2 MiB page are given back",
     },
   ],
+  device: {
+    size: 2 ** 40,
+    order: 0,
+    measured: 2 ** 30,
+    rows: ["today", "memdesc8", "today+separated=page-table/zpdesc/slab"].flatMap(deviceRows),
+    refused: [
+      { name: "physical", record: "folio", why: "a pfn leads to a struct page" },
+      { name: "physical", record: "device-private", why: "a pfn leads to a struct page" },
+    ],
+  },
   notes: [{ subject: "kpageflags bit 50", text: "unknown, kept, set on 3 frames" }],
   arithmetic: [
     {

@@ -42,6 +42,7 @@ describe("the report of a terabyte machine", () => {
       "BYTES PER FOLIO",
       "AGAINST /proc",
       "VMEMMAP",
+      "A DEVICE OF",
       "NOTES",
     ].map((heading) => text.indexOf(heading));
     expect(places).toEqual(places.toSorted((a, b) => a - b));
@@ -73,6 +74,30 @@ describe("the report of a terabyte machine", () => {
     const text = renderTerminal(SAMPLE, plain);
     expect(text).toMatch(/memdesc8: round trip of .* 1 DIFFERENCE/);
     expect(text).toContain("pfn 77 kpageflags: expected lru,mlocked, got lru");
+  });
+
+  it("shows a device under every name and record, and the other page words in a line each", () => {
+    const text = renderTerminal(SAMPLE, plain);
+    const lines = text.slice(text.indexOf("A DEVICE OF 1.00 TiB")).split("\n");
+    expect(lines.slice(1, 8).map((line) => line.split(/ +/).slice(0, 2).join(" "))).toEqual([
+      "physical page",
+      "offset page",
+      "tuple page",
+      "offset folio",
+      "tuple folio",
+      "offset device-private",
+      "tuple device-private",
+    ]);
+    expect(lines[1]).toMatch(/ –$/);
+    const words = lines.indexOf(lines.find((line) => line.startsWith("ON OTHER PAGE WORDS")) ?? "");
+    expect(lines[words + 1]).toMatch(/^memdesc8 .*\+1\.00 MiB .* 1\.09 GiB −1\.00 MiB$/);
+    expect(lines[words + 2]).toBe("today+separated=page-table/zpdesc/slab");
+    expect(text).toMatch(/1\.00 GiB of it built/);
+    expect(text).toContain("no folio, device-private with name physical: a pfn leads to a struct");
+  });
+
+  it("says nothing of a device where none was asked for", () => {
+    expect(renderTerminal({ ...SAMPLE, device: null }, plain)).not.toContain("DEVICE");
   });
 
   it("says plainly that a bundled snapshot is not this machine", () => {

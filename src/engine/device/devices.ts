@@ -43,6 +43,7 @@ import { DevPagemap, type PagemapConfig } from "./pagemap.js";
 import { Pagemaps } from "./pagemaps.js";
 import { PhysicalSpace } from "./physical-space.js";
 import { PrivateSplits } from "./private-split.js";
+import type { DeviceWatch } from "./device-watch.js";
 import type { Side } from "./side.js";
 import { Transfers, type GivePage } from "./transfers.js";
 import { ZoneDevice } from "./zone-device.js";
@@ -216,6 +217,7 @@ export class Devices {
         area?.take(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE) ?? false,
       giveSpace: (space: number) =>
         area?.give(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE),
+      looked: (page: number) => this.#look(page, "pageOf"),
       findPhysical: (n: number) => physical.find(n),
       givePhysical: (first: number, n: number) => physical.give(first, n),
     };
@@ -239,8 +241,22 @@ export class Devices {
     return id;
   }
 
+  /** Events for the sanitizer; null while it is off. */
+  get watch(): DeviceWatch | null {
+    return this.zoneDevice.watch;
+  }
+
+  set watch(watch: DeviceWatch | null) {
+    this.zoneDevice.watch = watch;
+  }
+
+  #look(page: number, what: string): void {
+    if (this.zoneDevice.watch !== null) this.zoneDevice.look(page, what);
+  }
+
   /** What describes and counts a page. */
   sideOf(page: number): Side {
+    this.#look(page, "page_folio");
     return this.moves.sideOf(page);
   }
 
@@ -258,19 +274,24 @@ export class Devices {
    */
   activate(map: DevPagemap, offset: number, order: number): number {
     const { zoneDevice } = this;
-    if (this.choice.activation === "init") {
-      const page = map.pageAt(offset);
-      return page < 0 || map.pageAt(offset + (1 << order) - 1) < 0
-        ? -22
-        : zoneDevice.init(map, page, order);
-    }
-    if (map.orders !== null && map.orders[offset] !== order)
+    if (this.choice.activation === "init") return zoneDevice.initAt(map, offset, order);
+    if (map.orders !== null && map.orders.at(offset) !== order)
       zoneDevice.setOrder(map, offset, order);
     const page = zoneDevice.request(map, offset, order);
     if (page < 0) return page;
     const side = this.sideOf(page);
     side.folios.tryLock(side.folioOf(page));
     return page;
+  }
+
+  /**
+   * pgmap_request_folio (see ZoneDevice.request): first page, not locked, or a negative
+   * errno; −EOPNOTSUPP in a design that initialises pages.
+   */
+  requestFolio(map: DevPagemap, offset: number, order: number): number {
+    return this.choice.activation === "request"
+      ? this.zoneDevice.request(map, offset, order)
+      : -ERRNO.EOPNOTSUPP;
   }
 
   /** What pages of any side hold is in others too; zeroes where `from` is −1, no page. */
@@ -290,7 +311,7 @@ export class Devices {
   store(page: number, at: number, bytes: Uint8Array): void {
     const { core } = this.base;
     core.content.write(page, at, bytes);
-    core.watch?.wrote(page);
+    core.watch?.wrote(core.content.home(page));
   }
 
   /** mmap_read_lock: VMAs stay as they are. */
@@ -355,7 +376,8 @@ export class Devices {
 
   /** folio_unlock, folio_put of a page of either side that a driver does not need after all. */
   release(page: number): void {
-    const side = this.sideOf(page);
+    this.#look(page, "folio_put");
+    const side = this.moves.sideOf(page);
     const folio = side.folioOf(page);
     side.folios.unlock(folio);
     side.folios.put(folio);
@@ -363,11 +385,13 @@ export class Devices {
 
   /** zone_device_data: a driver's number with the folio that a page belongs to. */
   data(page: number): number {
+    this.#look(page, "zone_device_data");
     const { record } = this.zoneDevice.of(page);
     return this.base.w.load32(record.home(record.folioOf(page)), record.dataAt);
   }
 
   setData(page: number, data: number): void {
+    this.#look(page, "zone_device_data");
     const { record } = this.zoneDevice.of(page);
     this.base.w.store32(record.home(record.folioOf(page)), record.dataAt, data);
   }
@@ -391,6 +415,7 @@ const WHY: Readonly<Record<number, string>> = {
   [ERRNO.EINVAL]: "its type, ranges, order, owner or callbacks are not what such a map needs",
   [ERRNO.ENOMEM]: "no memory to describe it, or another page map is there",
   [ERRNO.ENXIO]: "its range is RAM",
+  [ERRNO.EEXIST]: "its range has another page map inside",
   [ERRNO.ERANGE]: "no free stretch of physical address space is large enough",
   [ERRNO.ENOSPC]: "all device spaces are in use",
   [ERRNO.EBUSY]: "the device address space is full",

@@ -373,16 +373,21 @@ export class Pagemaps {
     return 0;
   }
 
+  /** Whether a map has numbers of a kind of its own. */
+  isInDeviceSpace(map: DevPagemap): boolean {
+    return map.type === MEMORY_DEVICE_PRIVATE && this.naming.ownKind;
+  }
+
   /** memunmap_pages where private memory has an end of its own: warns and refuses it. */
   memunmapPages(map: DevPagemap): number {
-    if (map.type === MEMORY_DEVICE_PRIVATE && this.naming.ownKind)
+    if (this.isInDeviceSpace(map))
       return this.#warned(map.name, "memunmap_pages is no longer for device-private memory");
     return this.unmap(map);
   }
 
   /** memunmap_device_private_pagemap */
   memunmapDevicePrivatePagemap(map: DevPagemap): number {
-    if (map.type !== MEMORY_DEVICE_PRIVATE || !this.naming.ownKind)
+    if (!this.isInDeviceSpace(map))
       return this.#warned(map.name, "it is not in the device address space");
     return this.unmap(map);
   }

@@ -14,7 +14,7 @@ import type { DeviceRequest } from "../machine-plan.js";
 import { ERANGE } from "./kinds.js";
 
 const PAGE = 4096;
-/** Pages of a section. */
+/** Pages of a section: what is given is a multiple of it. */
 const ALIGN = 32768;
 const BITS_MAX = 43;
 const BITS_MIN = 36;
@@ -48,7 +48,7 @@ export class PhysicalSpace {
       })),
     ];
     for (const { name, start, end } of this.#taken)
-      if (!(start >= 0 && end > start - 1 && end <= this.pages))
+      if (!(start >= 0 && end >= start && end <= this.pages))
         throw new RangeError(`${name} does not fit ${this.bits} bits of physical addresses`);
   }
 
@@ -65,7 +65,8 @@ export class PhysicalSpace {
   /** get_free_mem_region: first page of the highest free stretch, or −ERANGE. */
   find(pages: number): number {
     const size = Math.ceil(pages / ALIGN) * ALIGN;
-    for (let start = this.pages - size; start >= 0; start -= ALIGN) {
+    // gfr_continue: the first section is never tried.
+    for (let start = this.pages - size; start > ALIGN; start -= ALIGN) {
       const hit = this.#taken.find((r) => r.start < start + size && start < r.end);
       if (hit === undefined) {
         this.#taken.push({ name: "device-private", start, end: start + size });

@@ -48,7 +48,7 @@ const HOLDERS = [
   "answer",
   "snapshot",
 ] as const;
-const TOLD = ["nothing", "entry type", "array flag", "struct page", "caller"] as const;
+const TOLD = ["nothing", "entry type", "array flag", "struct page", "caller", "section"] as const;
 
 export type Holder = (typeof HOLDERS)[number];
 /** What told a reader; whoever makes a number has the page, which says. */
@@ -73,12 +73,21 @@ export const MARKED_AS_IT_IS = "a number is marked as what its page is";
 export const ONE_NUMBER_ONE_PAGE = "no two pages in service have one number";
 export const LEADS_BACK = "a number leads to the page that it was made for";
 
-/** Helpers that convert for others: their callers are the sites. */
-const HELPERS =
-  /^(Provenance|Numbers|MigratePfns|HmmPfns)\.|^(Folios\.ofMigration|Unmap\.#leadsTo|Unmap\.#setMigration|HmmWalk\.#carried|Object\.read|tell)$/;
-const FRAME = /at (?:async )?(?:new )?(?:([^\s(]+) \()?\S*\/engine\/(\S+?)\.[jt]s[:?]/;
-/** Deeper than any chain of helpers. */
-const FRAMES = 10;
+/** Classes and functions that convert for others: their callers are the sites. */
+const HELPERS: ReadonlySet<string> = new Set([
+  "Provenance",
+  "Numbers",
+  "MigratePfns",
+  "HmmPfns",
+  "RawPfns",
+  "caller",
+  "ofMigration",
+  "#leadsTo",
+  "#setMigration",
+  "#carried",
+  "tell",
+]);
+const FILE = /(?<!\/test)\/engine\/(\S+?)\.[jt]s/;
 const VIOLATIONS_MAX = 100;
 
 interface Counted extends ConversionUse {
@@ -260,26 +269,35 @@ function isDeviceMigration(lo: number, hi: number): boolean {
   );
 }
 
-/** Site of each frame of a stack, once it was looked at. */
-const SITES = new Map<string, string>();
+/** Deeper than any chain of helpers. */
+const FRAMES = 10;
 
-/** The function that asked for the conversion. */
+/**
+ * The function that asked for the conversion. The frames are looked at as they are:
+ * turned into text they would cost more than all the rest of a checked run.
+ */
 function caller(): string {
-  const limit = Error.stackTraceLimit;
+  const { stackTraceLimit, prepareStackTrace } = Error;
   Error.stackTraceLimit = FRAMES;
-  const { stack = "" } = new Error("who converts");
-  Error.stackTraceLimit = limit;
-  for (const frame of stack.split("\n").slice(1)) {
-    let site = SITES.get(frame);
-    if (site === undefined) SITES.set(frame, (site = siteOf(frame)));
-    if (site !== "") return site;
-  }
-  return "outside";
+  let site = "outside";
+  Error.prepareStackTrace = (_error, frames) => {
+    const found = frames.find((f) => !HELPERS.has(`${f.getTypeName()}`) && !HELPERS.has(nameOf(f)));
+    if (found !== undefined) site = siteOf(found);
+    return "";
+  };
+  void new Error("who converts").stack;
+  Error.prepareStackTrace = prepareStackTrace;
+  Error.stackTraceLimit = stackTraceLimit;
+  return site;
 }
 
-/** `process/zap.ts Zap.#absent`; empty for a helper. */
-function siteOf(frame: string): string {
-  const [, name = "", file] = FRAME.exec(frame) ?? [];
+const nameOf = (frame: NodeJS.CallSite): string => frame.getFunctionName() ?? "a function";
+
+/** `process/zap.ts Zap.#absent`. */
+function siteOf(frame: NodeJS.CallSite): string {
+  const [, file] = FILE.exec(frame.getFileName() ?? "") ?? [];
   if (file === undefined) return "outside";
-  return HELPERS.test(name) ? "" : `${file}.ts ${name}`;
+  const type = frame.getTypeName();
+  const name = nameOf(frame);
+  return type === null || type === "Object" ? `${file}.ts ${name}` : `${file}.ts ${type}.${name}`;
 }

@@ -32,22 +32,27 @@ import { PAGE_SIZE, type Ref } from "../../units.js";
 /** By frame number, or counted as folios. */
 export type HowMapped = "pfn" | "folio";
 
-/**
- * Maps frames one after another, shared or (MAP_PRIVATE) copied where they are written;
- * the address. Throws MmError (ENOMEM, EINVAL), nothing mapped then.
- */
+/** What a driver's mapping is beside that. */
+export interface MappingKind {
+  /** MAP_SHARED (default), or MAP_PRIVATE: pages are copied where they are written. */
+  readonly flags?: number;
+  /** VM_ flags that the driver sets itself; default: it does not grow, and is in no core dump. */
+  readonly own?: number;
+}
+
+/** Maps frames one after another; the address. Throws MmError (ENOMEM, EINVAL), nothing mapped then. */
 export function mapFrames(
   kernel: Operations,
   process: Process,
   file: OpenFile,
   frames: readonly number[],
   how: HowMapped,
-  flags: number = MAP_SHARED,
+  { flags = MAP_SHARED, own = VM_DONTEXPAND | VM_DONTDUMP }: MappingKind = {},
 ): number {
   const length = frames.length * PAGE_SIZE;
   const prot = PROT_READ | PROT_WRITE;
   const addr = process.mmap({ length, prot, flags, file });
-  const error = insert(kernel, process.mm, addr / PAGE_SIZE, frames, how);
+  const error = insert(kernel, process.mm, addr / PAGE_SIZE, frames, how, own);
   if (error === 0) return addr;
   process.munmap(addr, length);
   throw new MmError(-error, `map ${frames.length} frames`, "no memory for page tables");
@@ -59,12 +64,13 @@ function insert(
   start: number,
   frames: readonly number[],
   how: HowMapped,
+  own: number,
 ): number {
   const { w, vmas, tables } = kernel.base;
   downWrite(w, mm, MM_MMAP_LOCK);
   const vma = vmas.tree.lookup(mm, start);
   const kind = how === "pfn" ? VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP : VM_MIXEDMAP;
-  vmas.setFlags(vma, vmas.flags(vma) | kind);
+  vmas.setFlags(vma, vmas.flags(vma) | kind | own);
   w.store32(vma, VMA_VM_OPS, OPS_PFN);
   let error = 0;
   for (let i = 0; i < frames.length && error === 0; i++) {

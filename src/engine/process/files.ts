@@ -59,6 +59,8 @@ export class Files {
   punchHole: (inode: Ref, offset: number, length: number) => void = () => {};
   zeroPartialBlocks: (inode: Ref, from: number, to: number) => void = () => {};
   dropAll: (inode: Ref) => void = () => {};
+  /** Takes a device's name off its pages that somebody still holds. Set by who knows them. */
+  disown: (mapping: Ref) => void = () => {};
   /** Somebody who wants so many pages came to a marked one. Set by readahead. */
   onMark: (mapping: Ref, folio: Ref, index: number, wanted: number, memcg: Ref) => void = () => {};
 
@@ -99,6 +101,7 @@ export class Files {
   #evict(inode: Ref): void {
     if (this.kind(inode) === KIND_HUGETLB) this.releasePromises(this.promised(inode));
     this.dropAll(inode);
+    if (this.kind(inode) === KIND_DEVICE) this.disown(this.mappingOf(inode));
     this.#disk.delete(this.#number(inode));
     this.base.core.freeObject(O_INODE, inode);
   }

@@ -32,6 +32,8 @@ export const TOLD_BY_FLAG = 2;
 export const TOLD_BY_STRUCT = 3;
 /** Nothing but that whoever gave the number answers with numbers of that kind. */
 export const TOLD_BY_CALLER = 4;
+/** The section of the memory map that a pfn lies in: RAM that is online. */
+export const TOLD_BY_SECTION = 5;
 
 export interface NumberWitness {
   /** Page `page` was given its number: the entry's two halves. */

@@ -88,6 +88,7 @@ export class Operations {
     this.base = new Base(machine, options);
     const thp = new ThpPolicy(options.policy);
     this.files = new Files(this.base);
+    this.files.disown = (mapping) => this.#disown(mapping);
     this.hugetlb = new Hugetlb(this.base, this.files, options.hugetlbStack, options.hugetlbRoom);
     this.mappings = new Mappings(this.base, this.files, this.hugetlb);
     const cow = new CopyOnWrite(this.base, this.files);
@@ -126,6 +127,16 @@ export class Operations {
     this.userFaults = new UserFaults(this.base);
     this.faults.onRetry = (mm, vpn, write) => this.userFaults.retry(mm, vpn, write);
     this.remap.populate = (mm, start, end) => this.advice.populateNew(mm, start, end);
+  }
+
+  /** A device's pages that are held outlive its file: they are of no file then, as if truncated. */
+  #disown(mapping: Ref): void {
+    const { folios } = this.base;
+    for (const { pfns } of this.userPages)
+      for (const pfn of pfns) {
+        const folio = folios.ofPage(pfn);
+        if (folio !== 0 && folios.mapping(folio) === mapping) folios.setMapping(folio, 0 as Ref, 0);
+      }
   }
 
   /** Number of the next process. */

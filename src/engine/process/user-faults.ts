@@ -51,7 +51,7 @@ const PAGE = 4096;
 /** Who reads a userfaultfd. */
 export interface FaultReader {
   /** Whether it is being called now: somebody waits for it. */
-  readonly busy: boolean;
+  isBusy(): boolean;
   /** Page `vpn` is missing; whether who waits for it was woken. */
   deliver(vpn: number, write: boolean): boolean;
 }
@@ -114,7 +114,7 @@ export class UserFaults {
   /** Whether some access of a process waits for an answer now. */
   waits(mm: Ref): boolean {
     for (const [ctx, reader] of this.#readers)
-      if (reader.busy && this.mm(ctx) === mm) return true;
+      if (reader.isBusy() && this.mm(ctx) === mm) return true;
     return false;
   }
 

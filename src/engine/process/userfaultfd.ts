@@ -49,7 +49,7 @@ interface Sleeper {
 }
 
 /** An open userfaultfd: what `Process.userfaultfd` gives. */
-export class UserFaultFd implements FaultReader {
+export class UserFaultFd {
   /** Reads and answers faults; null: nobody does. */
   onFault: FaultHandler | null = null;
   readonly #process: PagesOf;
@@ -63,7 +63,11 @@ export class UserFaultFd implements FaultReader {
   /** See `Process.userfaultfd`. */
   static open(process: PagesOf): UserFaultFd {
     const fd = new UserFaultFd(process);
-    fd.#ctx = process.kernel.userFaults.create(process.mm, fd);
+    const reader: FaultReader = {
+      isBusy: () => fd.#sleeper !== null,
+      deliver: (vpn, write) => fd.#deliver(vpn, write),
+    };
+    fd.#ctx = process.kernel.userFaults.create(process.mm, reader);
     if (fd.#ctx === NONE)
       throw new MmError(ERRNO.ENOMEM, `userfaultfd of process ${process.pid}`, "no memory");
     return fd;
@@ -152,12 +156,8 @@ export class UserFaultFd implements FaultReader {
     if (waits !== null && waits.addr >= addr && waits.addr < addr + length) waits.woken = true;
   }
 
-  get busy(): boolean {
-    return this.#sleeper !== null;
-  }
-
-  /** For the kernel: has the fault read, and says whether its access was woken. */
-  deliver(vpn: number, write: boolean): boolean {
+  /** Has a fault read, and says whether its access was woken. */
+  #deliver(vpn: number, write: boolean): boolean {
     // It reads one fault at a time: what it needs itself while it does, nobody brings.
     if (this.onFault === null || this.#sleeper !== null) return false;
     const sleeper: Sleeper = { addr: vpn * PAGE_SIZE, woken: false };
@@ -185,7 +185,9 @@ export class UserFaultFd implements FaultReader {
 /** Modes of a caller without types, too: one that is not simulated must not pass unheard. */
 function isMissingOnly(modes: unknown): boolean {
   if (typeof modes !== "object" || modes === null)
-    throw new TypeError(`what a range is registered for is { missing: true }, not ${described(modes)}`);
+    throw new TypeError(
+      `what a range is registered for is { missing: true }, not ${described(modes)}`,
+    );
   const asked = Object.entries(modes).filter(([, wanted]) => wanted !== false);
   return asked.length === 1 && asked[0][0] === "missing" && asked[0][1] === true;
 }

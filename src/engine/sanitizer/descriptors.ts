@@ -15,7 +15,7 @@ import {
   KMEM_CACHE_PARTIAL_LAST,
 } from "../layout/generated/offsets.js";
 import { PAGE_SIZE, type Ref } from "../../units.js";
-import { T_SLAB } from "../design/word/axis-types.js";
+import { T_HWPOISON, T_SLAB } from "../design/word/axis-types.js";
 import { REFS_PER_PAGE } from "../pages/arena.js";
 import type { Report, Rule } from "./rule.js";
 import type { SlabView, View } from "./view.js";
@@ -69,6 +69,16 @@ function* ownersOf(view: View): Generator<{ pfn: number; cache: number; object: 
     yield { pfn: s.pfn, cache: view.slabCache, object: design.separateOf(s.pfn) };
 }
 
+/** Descriptors that mark a bad page, which stand beside what the page is: one for each. */
+function marks({ m, slabs }: View): number {
+  const cache = m.design.cacheFor(T_HWPOISON, 0);
+  if (cache < 0 || slabs.every((s) => s.cache !== cache || s.inuse === 0)) return 0;
+  let n = 0;
+  for (let pfn = 0; pfn < m.config.frames; pfn++)
+    if (m.design.isPoisoned(pfn) && m.design.poisonCache(pfn) >= 0) n++;
+  return n;
+}
+
 export const DESCRIPTORS_ARE_OBJECTS: Rule = {
   name: "descriptors are objects",
   says: "every descriptor is an object in use of a slab of its type's cache, no two blocks share one, and every object in use is some block's",
@@ -91,8 +101,9 @@ export const DESCRIPTORS_ARE_OBJECTS: Rule = {
     const inuse = view.slabs
       .filter((s) => s.cache < view.m.design.caches.length)
       .reduce((sum, s) => sum + s.inuse, 0);
-    if (inuse !== used.size)
-      report(-1, `${inuse} objects are in use, ${used.size} blocks have one`);
+    const expected = used.size + marks(view);
+    if (inuse !== expected)
+      report(-1, `${inuse} objects are in use, ${expected} blocks have one`);
   },
 };
 

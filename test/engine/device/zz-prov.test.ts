@@ -1,18 +1,24 @@
 import { test } from "vitest";
-import { Rig } from "../../../conformance/harness.js";
-import { CASES } from "../../../conformance/cases/index.js";
+import { Rig, TestDevice, Watcher } from "./hmm-machine.js";
 import { Provenance } from "../../../src/engine/device/provenance.js";
-import { parseDesign } from "../../../src/engine/design/presets.js";
 test.each(["today", "device-offset", "device-tuple"])("%s", (name) => {
-  let rig = new Rig(parseDesign(name), { largest: 1, seed: 1, now: () => Date.now() });
+  const rig = new Rig(name);
   const p = Provenance.watch(rig.devices);
+  const d = new TestDevice(rig, "gpu");
   const t0 = Date.now();
-  for (const c of CASES) for (const v of ["device_private", "device_coherent"] as const) {
-    const t = Date.now();
-    const r = rig.run(c, v);
-    if (r.failure !== null) { console.log(r.name, v, r.failure); break; }
-    if (Date.now() - t > 500) console.log(c.name, Date.now() - t);
-  }
+  const a = rig.written(64);
+  d.take(a, 64);
+  const child = rig.process.fork();
+  const w = new Watcher(rig, a, 64);
+  w.look({ owner: d.owner });
+  for (let i = 0; i < 64; i++) w.page(i);
+  rig.read(a); child.write(a + 4096, new Uint8Array([3])); child.exit();
+  const h = rig.written(512, true);
+  d.take(h, 512);
+  rig.process.munmap(h, 4096 * 100);
+  rig.read(h + 4096 * 200);
   console.log(name, Date.now() - t0, p.violations.length, p.violations.slice(0, 8).map((x) => x.message));
-  console.log(p.uses().map((u) => `${u.site} | ${u.does} | ${u.holder} | ${u.kind} | ${u.told} | ${u.times} | ${u.privates}`).join("\n"));
+  const u = p.uses();
+  console.log(u.reduce((s, x) => s + x.times, 0));
+  console.log(u.map((u) => `${u.site} | ${u.does} | ${u.holder} | ${u.kind} | ${u.told} | ${u.times} | ${u.privates}`).join("\n"));
 });

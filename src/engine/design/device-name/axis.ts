@@ -35,6 +35,8 @@ export interface DeviceNameContext {
   /** Gets and gives back a row of the table of spaces. */
   takeSpace(space: number): boolean;
   giveSpace(space: number): void;
+  /** Hears of every page that is looked up by its number for somebody who has no entry with it. */
+  looked(page: number): void;
   /** request_free_mem_region: a free stretch of physical pages, from the top; −ERANGE. */
   findPhysical(pages: number): number;
   givePhysical(first: number, pages: number): void;

@@ -71,6 +71,8 @@ export class OffsetName implements OffsetNaming {
 
   pageOf(offset: DeviceOffset): DevicePage | -1 {
     const page = this.find(offset, 0);
-    return page < 0 ? -1 : devicePage(page);
+    if (page < 0) return -1;
+    this.#c.looked(page);
+    return devicePage(page);
   }
 }

@@ -80,7 +80,14 @@ export class PhysicalName implements PhysicalNaming {
   }
 
   pageOf(number: Pfn): DevicePage | -1 {
-    const page = this.find(number, 0);
-    return page < 0 ? -1 : devicePage(page);
+    const pgmap = this.mapOf(number, 0);
+    if (pgmap === 0) return -1;
+    const { w } = this.#c;
+    const index = number - w.load32(pgmap, PGMAP.start);
+    // The stretch is whole sections, the map need not be.
+    if (index >= w.load32(pgmap, PGMAP.pages)) return -1;
+    const page = w.load32(pgmap, PGMAP.first) + index;
+    this.#c.looked(page);
+    return devicePage(page);
   }
 }

@@ -28,6 +28,8 @@ import {
 import { PGMAP, type DeviceNameContext, type TupleNaming } from "./axis.js";
 
 const SPACES = 2 ** 16;
+/** Beside the number of spaces that were ever in use: where the lowest free one may be. */
+const FROM = 4;
 const ENOSPC = -28;
 const ENOMEM = -12;
 
@@ -41,7 +43,7 @@ export class TupleName implements TupleNaming {
     this.#c = context;
   }
 
-  /** Row of a space; `state` counts spaces that were ever in use: no row beyond is there. */
+  /** Row of a space; `state` counts spaces up to the last in use: no row beyond is there. */
   #row(space: number): Ref {
     return (this.#c.spaces + (space * DEVICE_SPACE_SIZE) / 16) as Ref;
   }
@@ -49,13 +51,15 @@ export class TupleName implements TupleNaming {
   assign(pgmap: Ref): number {
     const { w, state } = this.#c;
     const used = w.load32(state, 0);
-    let space = 0;
+    // All spaces below are in use.
+    let space = w.load32(state, FROM);
     while (space < used && w.load32(this.#row(space), DEVICE_SPACE_PGMAP) !== 0) space++;
     if (space === SPACES) return ENOSPC;
     if (space === used) {
       if (!this.#c.takeSpace(space)) return ENOMEM;
       w.store32(state, 0, used + 1);
     }
+    w.store32(state, FROM, space + 1);
     const row = this.#row(space);
     w.store32(row, DEVICE_SPACE_FIRST, w.load32(pgmap, PGMAP.first));
     w.store32(row, DEVICE_SPACE_NR_PAGES, w.load32(pgmap, PGMAP.pages));
@@ -66,8 +70,10 @@ export class TupleName implements TupleNaming {
 
   retire(pgmap: Ref): void {
     const { w, state } = this.#c;
-    w.store64(this.#row(w.load32(pgmap, PGMAP.space)), DEVICE_SPACE_FIRST, 0, 0);
-    w.store32(this.#row(w.load32(pgmap, PGMAP.space)), DEVICE_SPACE_PGMAP, 0);
+    const space = w.load32(pgmap, PGMAP.space);
+    w.store64(this.#row(space), DEVICE_SPACE_FIRST, 0, 0);
+    w.store32(this.#row(space), DEVICE_SPACE_PGMAP, 0);
+    w.store32(state, FROM, Math.min(space, w.load32(state, FROM)));
     // Rows behind the last space in use go, so that the table is what its spaces need.
     let used = w.load32(state, 0);
     while (used > 0 && w.load32(this.#row(used - 1), DEVICE_SPACE_PGMAP) === 0) {
@@ -108,6 +114,8 @@ export class TupleName implements TupleNaming {
 
   pageOf(space: SpaceId, index: DeviceIndex): DevicePage | -1 {
     const page = this.find(index, space);
-    return page < 0 ? -1 : devicePage(page);
+    if (page < 0) return -1;
+    this.#c.looked(page);
+    return devicePage(page);
   }
 }

@@ -16,11 +16,9 @@ import { wholeNumber } from "../../process/arguments.js";
 import { MAP_PRIVATE } from "../../process/constants.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { Process } from "../../process/process.js";
-import type { Ref } from "../../../units.js";
 import { DriverMemory, type DriverBlock } from "../driver-memory.js";
 import { mapFrames } from "../map-pages.js";
 
-const NONE = 0 as Ref;
 /** What the pages of such a mapping must allow. */
 const NEEDS = { userMap: true, refcount: true, gup: true };
 /** Pages of one mapping at most: 4 GiB, the largest machine. */
@@ -36,9 +34,12 @@ export function mapDeviceFile(process: Process, kernel: Kernel, pages: number): 
   const memory = new DriverMemory(kernel);
   const blocks: DriverBlock[] = [];
   try {
-    for (let i = 0; i < pages; i++) blocks.push(insertable(memory));
+    for (let i = 0; i < pages; i++) {
+      blocks.push(memory.allocate(NEEDS));
+      setPlace(memory, blocks[i].pfn, i);
+    }
     const frames = blocks.map((block) => block.pfn);
-    return mapFrames(kernel, process, memory.file, frames, "folio", MAP_PRIVATE);
+    return mapFrames(kernel, process, memory.file, frames, "folio", { flags: MAP_PRIVATE, own: 0 });
   } finally {
     // put_page: the mapping has a reference of its own, and holds the file.
     for (const block of blocks) block.free();
@@ -46,10 +47,11 @@ export function mapDeviceFile(process: Process, kernel: Kernel, pages: number): 
   }
 }
 
-/** alloc_page: no file has it in its cache, which is how a page of the driver's is told from one. */
-function insertable(memory: DriverMemory): DriverBlock {
-  const block = memory.allocate(NEEDS);
-  const { folios } = memory.kernel.base;
-  folios.setMapping(folios.ofPage(block.pfn), NONE, 0);
-  return block;
+/**
+ * The reverse map finds such a page by its place in the file (simplified: the kernel's
+ * has neither mapping nor index, and no reverse map).
+ */
+function setPlace({ kernel }: DriverMemory, pfn: number, index: number): void {
+  const { folios } = kernel.base;
+  folios.setIndex(folios.ofPage(pfn), index);
 }

@@ -4,6 +4,7 @@
  * is what the rules of use after free and of type confusion report.
  */
 import type { Ref } from "../../../units.js";
+import { countsBarePages } from "../../design/word/axis.js";
 import { MISC_VMALLOC, T_MISC } from "../../design/word/axis-types.js";
 import { PIN_BIAS } from "../../process/folio-fields.js";
 import { isMigration, isSwap, PTE_SPECIAL, swapOffset } from "../../process/entry.js";
@@ -51,7 +52,7 @@ export function tally(
   for (const { pfn, refs, pins, who } of holdings.folios ?? []) {
     const folio = folioAt(pfn);
     if (folio === undefined) {
-      if (isScattered(kernel, pfn)) continue;
+      if (isScattered(kernel, pfn) || isCountedBare(kernel, pfn)) continue;
       strayHolders.push({ pfn, named: NONE, who });
       continue;
     }
@@ -69,6 +70,13 @@ function isScattered(kernel: Kernel, pfn: number): boolean {
   if (special.owns(pfn) || special.countsAsFolio(pfn)) return true;
   const vmalloc = core.design.typeOf(pfn) === T_MISC && core.design.subtypeOf(pfn) === MISC_VMALLOC;
   return special.carries && (vmalloc || core.design.overlay);
+}
+
+/** Struct page with its folio in it: a device's page that outlives its file is a bare one, counted as it was. */
+function isCountedBare(kernel: Kernel, pfn: number): boolean {
+  const { design, w } = kernel.base.core;
+  if (!design.overlay || !countsBarePages(design) || design.typeOf(pfn) !== T_MISC) return false;
+  return w.load32(design.wordsOf(pfn).ref, design.bareRefcount) > 0;
 }
 
 function tallyEntries(

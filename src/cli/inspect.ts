@@ -48,7 +48,7 @@ Examples:
   $ memdesc inspect web01.memdesc --explain      a capture, with the arithmetic
   $ memdesc inspect --what-if file-order=4       page cache in folios of 64 KiB
   $ memdesc inspect --designs today,memdesc8 --json | jq .designs
-  $ memdesc inspect --device 80GiB:huge          and what a GPU of 80 GiB costs it
+  $ memdesc inspect --device 80GiB:huge          what a GPU of that size adds
   $ memdesc inspect --flags --raw proc-files/    as page-types -r prints it
 
 Exit codes: 0 done, 1 --verify found a difference, 2 could not be done.`;

@@ -14,6 +14,8 @@ export class DeviceFolios extends FolioFields {
   readonly record: DeviceRecord;
   /** free_zone_device_folio */
   onFree: (folio: Ref, page: number) => void = () => {};
+  /** Times that pages of a folio are mapped, for who watches. */
+  mappings: (folio: Ref, page: number) => number = () => 0;
 
   constructor(core: Core, record: DeviceRecord) {
     super(core, record.layout);
@@ -26,7 +28,7 @@ export class DeviceFolios extends FolioFields {
 
   protected override free(folio: Ref): void {
     const page = this.record.pageOf(folio);
-    if (this.core.watch !== null) this.core.watch.freeing(folio, page);
+    this.core.watch?.freeingPrivate(page, this.mappings(folio, page));
     this.onFree(folio, page);
   }
 }

@@ -3,9 +3,8 @@
  *
  * `Devices.attach` puts the design's choices together on a kernel that was booted
  * with room for devices: the record, the naming, page maps, service, migration,
- * exclusive access. Drivers are written on it (docs/writing-a-driver.md); at this
- * edge a negative errno becomes an MmError where the kernel's function has no other
- * way to say no.
+ * exclusive access. What drivers call of it is in driver-calls.ts and, for HMM, in
+ * hmm/hmm.ts (docs/writing-a-driver.md).
  */
 import type { DeviceNaming } from "../design/device-name/axis.js";
 import { OffsetName } from "../design/device-name/offset.js";
@@ -15,43 +14,40 @@ import type { DeviceRecord, DeviceRecordContext } from "../design/device-record/
 import { DevicePrivateRecord } from "../design/device-record/device-private.js";
 import { FolioRecord } from "../design/device-record/folio.js";
 import { PageRecord } from "../design/device-record/page.js";
-import { T_ANON } from "../design/word/axis-types.js";
 import type { Design } from "../design/presets.js";
 import { ERRNO, MmError } from "../errors.js";
-import { DEVICE_SPACE_SIZE, MM_MMAP_LOCK, MM_MM_USERS } from "../layout/generated/offsets.js";
+import { DEVICE_SPACE_SIZE } from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import { S_DEVICE_NAME } from "../process/core.js";
 import type { Kernel } from "../process/kernel.js";
-import { downRead, upRead } from "../process/locks.js";
 import { MapCounts } from "../process/map-counts.js";
 import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE, O_MAPLE_NODE } from "../process/objects.js";
 import { Collect } from "./collect.js";
 import { DeviceFolios } from "./device-folios.js";
+import { DriverCalls } from "./driver-calls.js";
 import { Entries } from "./entries.js";
 import { Evict } from "./evict.js";
 import { Exclusive } from "./exclusive.js";
 import { Hmm } from "./hmm/hmm.js";
 import { HoleFill } from "./hole-fill.js";
-import type { MigrateVmaArgs } from "./migrate-args.js";
 import { MigratePfns } from "./migrate-pfn.js";
 import { MigrateVma } from "./migrate-vma.js";
 import { Moves } from "./moves.js";
 import { Mutants } from "./mutants.js";
 import { Numbers } from "./numbers.js";
-import { DevPagemap, type PagemapConfig } from "./pagemap.js";
 import { Pagemaps } from "./pagemaps.js";
 import { PhysicalSpace } from "./physical-space.js";
 import { PrivateSplits } from "./private-split.js";
 import type { DeviceWatch } from "./device-watch.js";
 import type { Side } from "./side.js";
-import { Transfers, type GivePage } from "./transfers.js";
+import { Transfers } from "./transfers.js";
 import { ZoneDevice } from "./zone-device.js";
 
 const NONE = 0 as Ref;
 
 /** Device memory of one kernel. */
-export class Devices {
+export class Devices extends DriverCalls {
   readonly kernel: Kernel;
   readonly base: Base;
   readonly choice: Design;
@@ -83,6 +79,7 @@ export class Devices {
   }
 
   private constructor(kernel: Kernel) {
+    super();
     const { base, machine } = kernel;
     const room = machine.config.device;
     if (room === undefined || machine.deviceArea === null)
@@ -129,6 +126,7 @@ export class Devices {
       this.firstPrivate,
     );
     folios.onFree = (folio, page) => this.zoneDevice.free(folio, page);
+    folios.mappings = (folio, page) => counts.total(folio, this.record.orderOf(page));
     base.folios.toDevice = (folio, page) => this.zoneDevice.free(folio, page);
     machine.deviceArea.onPressure = () => machine.onPressure();
     this.pagemaps = new Pagemaps(
@@ -168,6 +166,7 @@ export class Devices {
       this.pagemaps,
       this.zoneDevice,
       this.exclusive,
+      this.mutants,
     );
     this.entries.expelCoherent = (pfn) => this.evict.coherent(pfn);
     this.hmm = new Hmm(this);
@@ -217,7 +216,7 @@ export class Devices {
         area?.take(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE) ?? false,
       giveSpace: (space: number) =>
         area?.give(spaces, space * DEVICE_SPACE_SIZE, DEVICE_SPACE_SIZE),
-      looked: (page: number) => this.#look(page, "pageOf"),
+      looked: (page: number) => this.look(page, "pageOf"),
       findPhysical: (n: number) => physical.find(n),
       givePhysical: (first: number, n: number) => physical.give(first, n),
     };
@@ -250,150 +249,10 @@ export class Devices {
     this.zoneDevice.watch = watch;
   }
 
-  #look(page: number, what: string): void {
-    if (this.zoneDevice.watch !== null) this.zoneDevice.look(page, what);
-  }
-
   /** What describes and counts a page. */
   sideOf(page: number): Side {
-    this.#look(page, "page_folio");
+    this.look(page, "page_folio");
     return this.moves.sideOf(page);
-  }
-
-  /** Makes a page map. Throws MmError with the kernel's errno. */
-  mapPages(config: PagemapConfig): DevPagemap {
-    const map = this.pagemaps.create(config);
-    if (typeof map === "number")
-      throw new MmError(-map, `map device memory ${config.name}`, WHY[-map] ?? "refused");
-    return map;
-  }
-
-  /**
-   * Takes 2^order pages at an offset of a map into service, the way the design
-   * does: locked, with one reference. First page, or a negative errno.
-   */
-  activate(map: DevPagemap, offset: number, order: number): number {
-    const { zoneDevice } = this;
-    if (this.choice.activation === "init") return zoneDevice.initAt(map, offset, order);
-    if (map.orders !== null && map.orders.at(offset) !== order)
-      zoneDevice.setOrder(map, offset, order);
-    const page = zoneDevice.request(map, offset, order);
-    if (page < 0) return page;
-    const side = this.sideOf(page);
-    side.folios.tryLock(side.folioOf(page));
-    return page;
-  }
-
-  /**
-   * pgmap_request_folio (see ZoneDevice.request): first page, not locked, or a negative
-   * errno; −EOPNOTSUPP in a design that initialises pages.
-   */
-  requestFolio(map: DevPagemap, offset: number, order: number): number {
-    return this.choice.activation === "request"
-      ? this.zoneDevice.request(map, offset, order)
-      : -ERRNO.EOPNOTSUPP;
-  }
-
-  /** What pages of any side hold is in others too; zeroes where `from` is −1, no page. */
-  copy(from: number, to: number, pages = 1): void {
-    const { content } = this.base.core;
-    for (let i = 0; i < pages; i++)
-      if (from < 0) content.clear(to + i);
-      else content.copy(from + i, to + i);
-  }
-
-  /** What the device itself loads from a page of any side, from byte `at` on. */
-  load(page: number, at: number, out: Uint8Array): void {
-    this.base.core.content.read(page, at, out);
-  }
-
-  /** What the device stores into one. */
-  store(page: number, at: number, bytes: Uint8Array): void {
-    const { core } = this.base;
-    core.content.write(page, at, bytes);
-    core.watch?.wrote(core.content.home(page));
-  }
-
-  /** mmap_read_lock: VMAs stay as they are. */
-  mmapReadLock(mm: Ref): void {
-    downRead(this.base.w, mm, MM_MMAP_LOCK);
-  }
-
-  mmapReadUnlock(mm: Ref): void {
-    upRead(this.base.w, mm, MM_MMAP_LOCK);
-  }
-
-  /** vma_lookup: the VMA over a page, with the process locked; 0 for none. */
-  vmaLookup(mm: Ref, vpn: number): Ref {
-    return this.base.vmas.tree.lookup(mm, vpn);
-  }
-
-  /** Page behind the last one of a VMA. */
-  vmaEnd(vma: Ref): number {
-    return this.base.vmas.tree.end(vma);
-  }
-
-  /** Whether mmget_not_zero would succeed: of a process whose mm_struct somebody keeps (a notifier does). */
-  isAlive(mm: Ref): boolean {
-    return this.base.w.load32(mm, MM_MM_USERS) > 0;
-  }
-
-  /** A whole migration (see Transfers.migrateVma): pages that migrated, or −EINVAL. */
-  migrateVma(args: MigrateVmaArgs, give: GivePage): number {
-    return this.transfers.migrateVma(args, give);
-  }
-
-  /** What migrate_to_ram does where nothing else is wanted (see Transfers.bringBack). */
-  bringBack(args: MigrateVmaArgs): number {
-    return this.transfers.bringBack(args);
-  }
-
-  /** Brings all pages of a map back to RAM; pages that stay in service (see Transfers.evictPages). */
-  evictAll(map: DevPagemap): number {
-    return this.transfers.evictPages(map);
-  }
-
-  /** memunmap_pages: kills the map, waits for its pages, takes it away. */
-  unmapPages(map: DevPagemap): void {
-    this.pagemaps.unmap(map);
-  }
-
-  /** Bytes that describe the pages of a map, once all of them are in service. */
-  recordBytes(map: DevPagemap): number {
-    return map.pages * this.zoneDevice.of(map.first).record.bytesPerPage;
-  }
-
-  /** A locked page of RAM for a migration, 2^order of them; −12 where there is none. */
-  allocSystem(order: number, memcg: Ref = NONE): number {
-    const { folios, core } = this.base;
-    const pfn = folios.alloc(order, T_ANON, memcg);
-    if (pfn < 0) return pfn;
-    const folio = core.design.descriptorOf(pfn);
-    folios.setMapping(folio, NONE, 0);
-    folios.tryLock(folio);
-    return pfn;
-  }
-
-  /** folio_unlock, folio_put of a page of either side that a driver does not need after all. */
-  release(page: number): void {
-    this.#look(page, "folio_put");
-    const side = this.moves.sideOf(page);
-    const folio = side.folioOf(page);
-    side.folios.unlock(folio);
-    side.folios.put(folio);
-  }
-
-  /** zone_device_data: a driver's number with the folio that a page belongs to. */
-  data(page: number): number {
-    this.#look(page, "zone_device_data");
-    const { record } = this.zoneDevice.of(page);
-    return this.base.w.load32(record.home(record.folioOf(page)), record.dataAt);
-  }
-
-  setData(page: number, data: number): void {
-    this.#look(page, "zone_device_data");
-    const { record } = this.zoneDevice.of(page);
-    this.base.w.store32(record.home(record.folioOf(page)), record.dataAt, data);
   }
 }
 
@@ -409,14 +268,3 @@ function recordOf(choice: Design, context: DeviceRecordContext, frames: PageReco
       return choice.deviceRecord satisfies never;
   }
 }
-
-/** Why a page map is refused, by errno. */
-const WHY: Readonly<Record<number, string>> = {
-  [ERRNO.EINVAL]: "its type, ranges, order, owner or callbacks are not what such a map needs",
-  [ERRNO.ENOMEM]: "no memory to describe it, or another page map is there",
-  [ERRNO.ENXIO]: "its range is RAM",
-  [ERRNO.EEXIST]: "its range has another page map inside",
-  [ERRNO.ERANGE]: "no free stretch of physical address space is large enough",
-  [ERRNO.ENOSPC]: "all device spaces are in use",
-  [ERRNO.EBUSY]: "the device address space is full",
-};

@@ -27,6 +27,7 @@ import { pmdAt, pteAt } from "../process/page-tables.js";
 import type { DeviceFault } from "./device-fault.js";
 import type { Exclusive } from "./exclusive.js";
 import { MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_FS_DAX } from "./kinds.js";
+import type { Mutants } from "./mutants.js";
 import { movesAs, MOVES_WRITE, type Numbers } from "./numbers.js";
 import type { Pagemaps } from "./pagemaps.js";
 import type { Side } from "./side.js";
@@ -41,6 +42,7 @@ export class Entries implements DeviceEntries {
   readonly pagemaps: Pagemaps;
   readonly zoneDevice: ZoneDevice;
   readonly exclusive: Exclusive;
+  readonly mutants: Mutants;
   /** migrate_device_coherent_folio */
   expelCoherent: (pfn: number) => boolean = () => false;
 
@@ -51,6 +53,7 @@ export class Entries implements DeviceEntries {
     pagemaps: Pagemaps,
     zoneDevice: ZoneDevice,
     exclusive: Exclusive,
+    mutants: Mutants,
   ) {
     this.base = base;
     this.numbers = numbers;
@@ -58,6 +61,7 @@ export class Entries implements DeviceEntries {
     this.pagemaps = pagemaps;
     this.zoneDevice = zoneDevice;
     this.exclusive = exclusive;
+    this.mutants = mutants;
   }
 
   owns(lo: number, hi: number): boolean {
@@ -223,7 +227,10 @@ export class Entries implements DeviceEntries {
   takeBack(vma: Ref, table: Ref, vpn: number, pfn: number): boolean {
     const lo = this.base.w.load64(table, pteAt(vpn));
     const { hi } = this.base.w;
-    if (swapType(hi) !== SWP_DEVICE_EXCLUSIVE || this.numbers.lent(lo, hi) !== pfn) return false;
+    const exclusive = swapType(hi) === SWP_DEVICE_EXCLUSIVE;
+    // Before a walk knew of kinds, a device-private entry of the same number would do.
+    const taken = this.mutants.aliasing && isDevicePrivate(lo, hi);
+    if ((!exclusive && !taken) || this.numbers.lent(lo, hi) !== pfn) return false;
     this.exclusive.takeBack(vma, table, vpn, lo, hi);
     return true;
   }
@@ -240,6 +247,10 @@ export class Entries implements DeviceEntries {
         numbers.migrationEntry(numbers.moving(lo, hi), movesAs(false, true)),
         numbers.hi,
       );
+  }
+
+  isFound(lo: number, hi: number): boolean {
+    return this.mutants.pmdWalk && isDevicePrivate(lo, hi);
   }
 
   isSplittable(lo: number, hi: number): boolean {

@@ -28,6 +28,7 @@ import {
   swapType,
 } from "../process/entry.js";
 import { MMU_NOTIFY_CLEAR } from "../process/notifier/events.js";
+import { IN_PAGE_TABLE, TOLD_NOTHING } from "../process/number-witness.js";
 import { pmdAt, pteAt } from "../process/page-tables.js";
 import { pteNx, pteRights } from "../process/protection.js";
 import type { Mutants } from "./mutants.js";
@@ -103,20 +104,26 @@ export class Moves {
     if (table === NONE) return false;
     const desc = tables.lock(table);
     const done = whole
-      ? this.#unmapPmd(folio, page, vma, table, off)
+      ? this.#unmapPmd(folio, page, vma, table, off, hi)
       : this.#unmapPte(folio, page, order, i, vma, table, vpn);
     tables.unlock(desc);
+    // It was split in between: its pages have entries of their own now.
+    if (whole && !done && tables.below(pmds, off) !== NONE)
+      return this.#unmapOne(folio, page, order, i, vma, mm, vpn);
     return whole && done;
   }
 
-  /** check_pmd, read again under the lock. */
-  #unmapPmd(folio: Ref, page: number, vma: Ref, pmds: Ref, off: number): boolean {
+  /** check_pmd, read again under the lock; `seen` is the high half from before. */
+  #unmapPmd(folio: Ref, page: number, vma: Ref, pmds: Ref, off: number, seen: number): boolean {
     const { w } = this.base;
     const { pages, counts, folios } = this.privates;
     const lo = w.load64(pmds, off);
-    const hi = w.hi;
-    if (!isDevicePrivate(lo, hi)) return false;
-    if (!this.mutants.pmdWalk && this.numbers.find(lo, hi) !== page) return false;
+    // Before June 2026 whatever was seen without the lock was the one, and not compared.
+    const hi = this.mutants.pmdWalk ? seen : w.hi;
+    if (!this.mutants.pmdWalk) {
+      if (!isDevicePrivate(lo, hi)) return false;
+      if (this.numbers.find(lo, hi) !== page) return false;
+    }
     const exclusive = pages.isExclusive(page);
     if (exclusive) pages.setExclusive(page, false);
     const how = movesAs(swapType(hi) === SWP_DEVICE_WRITE, exclusive);
@@ -154,9 +161,15 @@ export class Moves {
   #names(lo: number, hi: number, page: number): boolean {
     if (isDevicePrivate(lo, hi)) return this.numbers.find(lo, hi) === page;
     // Before the walk knew of kinds, a frame of the same number would do.
-    return (
-      this.mutants.aliasing && (lo & PTE_THERE) !== 0 && ptePfn(lo, hi) === this.numbers.low(page)
-    );
+    if (!this.mutants.aliasing || (lo & PTE_THERE) === 0) return false;
+    const { witness } = this.numbers;
+    if (witness !== null) witness.read(IN_PAGE_TABLE, TOLD_NOTHING, true, lo, hi, page);
+    return ptePfn(lo, hi) === this.numbers.low(page);
+  }
+
+  /** Before June 2026: a walk for migration entries (PVMW_MIGRATION) found any device-private PMD. */
+  #misread(lo: number, hi: number): boolean {
+    return this.mutants.pmdWalk && isDevicePrivate(lo, hi);
   }
 
   /**
@@ -203,7 +216,7 @@ export class Moves {
     if (pmds === NONE) return false;
     const lo = w.load64(pmds, pmdAt(vpn));
     const hi = w.hi;
-    const whole = (lo | hi) !== 0 && this.numbers.isMigration(lo, hi);
+    const whole = (lo | hi) !== 0 && (this.numbers.isMigration(lo, hi) || this.#misread(lo, hi));
     const table = whole ? pmds : tables.below(pmds, pmdAt(vpn));
     if (table === NONE) return false;
     const off = whole ? pmdAt(vpn) : pteAt(vpn);
@@ -212,10 +225,14 @@ export class Moves {
     const ehi = w.hi;
     const found =
       (elo | ehi) !== 0 &&
-      this.numbers.isMigration(elo, ehi) &&
-      this.numbers.moving(elo, ehi) === from;
+      (this.numbers.isMigration(elo, ehi)
+        ? this.numbers.moving(elo, ehi) === from
+        : whole && this.#misread(elo, ehi));
     if (found) this.#map(side, folio, to, order, vma, table, off, ehi, whole);
     tables.unlock(desc);
+    // It was split in between: its pages have entries of their own now.
+    if (whole && !found && tables.below(pmds, off) !== NONE)
+      return this.#back(side, folio, from, to, order, vma, mm, vpn);
     return found && whole;
   }
 

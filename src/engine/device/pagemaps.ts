@@ -84,6 +84,8 @@ export class Pagemaps {
     const align = naming.name === "physical" ? SECTION_PAGES : ALIGN_PAGES;
     this.#room = new RecordRoom(span.firstPrivate, span.privatePages, align);
     device.mapOf = (words) => this.maps.get(words);
+    device.hasNode = (map) =>
+      !mutants.numaNone || (map.config.nid ?? -1) >= 0 || !this.isInDeviceSpace(map);
   }
 
   /**
@@ -203,7 +205,7 @@ export class Pagemaps {
       return ENOMEM;
     }
     if (!isPrivate) this.#ranged.add(map);
-    map.tryGet(this.#chargedAhead(map), true);
+    map.tryGet(this.chargedAhead(map), true);
     return map;
   }
 
@@ -232,7 +234,7 @@ export class Pagemaps {
    * whose idle pages are somebody's. Where pages are requested nothing is charged
    * ahead, since every type's hold their map while they are in service.
    */
-  #chargedAhead(map: DevPagemap): number {
+  chargedAhead(map: DevPagemap): number {
     if (map.type === MEMORY_DEVICE_PRIVATE || map.type === MEMORY_DEVICE_COHERENT) return 0;
     if (this.device.choice.activation === "request") return 0;
     return map.pages / 2 ** (map.config.folioOrder ?? 0);
@@ -339,7 +341,7 @@ export class Pagemaps {
   kill(map: DevPagemap): void {
     if (map.isDying) return;
     this.device.base.w.store32(map.words, DEV_PAGEMAP_DYING, 1);
-    map.put(this.#chargedAhead(map));
+    map.put(this.chargedAhead(map));
     map.put(1);
   }
 
@@ -361,7 +363,8 @@ export class Pagemaps {
     this.waitDrained(map);
     if (this.device.countsFromOne(map)) this.#endGeneric(map);
     for (const { start, pages } of map.ranges) core.content.clearRange(start, start + pages);
-    const early = this.mutants.freeBeforeErase;
+    // With a range of physical addresses both go in one step (device-facts §2.4).
+    const early = this.mutants.freeBeforeErase && this.naming.ownKind;
     if (early) this.#giveRecords(map);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.naming.retire(map.words);
     if (!early) this.#giveRecords(map);

@@ -19,6 +19,7 @@ import { RuleViolation } from "../errors.js";
 import {
   deviceNumberHigh,
   isDevicePrivate,
+  ptePfn,
   PTE_THERE,
   SWP_DEVICE_MIGRATION_READ,
   SWP_DEVICE_MIGRATION_WRITE,
@@ -200,6 +201,7 @@ export class Provenance implements NumberWitness {
   #decode(holder: number, lo: number, hi: number, page: number): NumberOf {
     switch (holder) {
       case IN_PAGE_TABLE: {
+        if ((lo & PTE_THERE) !== 0) return this.#number(false, ptePfn(lo, hi), 0);
         const marked = this.#ownKind && (isDevicePrivate(lo, hi) || isDeviceMigration(lo, hi));
         return this.#number(marked, swapOffset(lo, hi), deviceNumberHigh(hi));
       }

@@ -145,27 +145,40 @@ export class Transfers {
     return pages;
   }
 
+  /** evictPages of all pages of a map: before it goes. */
+  evictAll(map: DevPagemap): number {
+    return this.evictPages(
+      map,
+      Array.from({ length: map.pages }, (_, offset) => offset),
+    );
+  }
+
   /**
-   * Brings `pages` pages of a map from `offset` on back to RAM without any process:
-   * before the map goes. Pages that are in service afterwards: held or locked by
-   * somebody, or without RAM to go to. `passes` is how often it is tried.
+   * Brings pages of a map back to RAM without any process. Pages that are in service
+   * afterwards: held or locked by somebody, or without RAM to go to. `tries` is how
+   * often it is tried.
    */
-  evictPages(map: DevPagemap, offset = 0, pages = map.pages, passes = 3): number {
-    const { evict } = this.#c;
-    const src = new Int32Array(pages * 2);
-    const dst = new Int32Array(pages * 2);
-    let left = this.#inService(map, offset, pages);
-    for (let pass = 0; left > 0 && pass < passes; pass++) {
-      for (let i = 0; i < pages; i++) this.#name(src, i, map.pageAt(offset + i));
-      dst.fill(0);
-      evict.list(src, pages);
-      const lacking = this.populate(src, dst, pages, this.#ram, false);
-      evict.pages(src, dst, pages);
-      evict.finalize(src, dst, pages);
-      if (lacking > 0) this.#splitAll(map, offset, pages);
-      left = this.#inService(map, offset, pages);
+  evictPages(map: DevPagemap, offsets: ArrayLike<number>, tries = 3): number {
+    let left = this.#inService(map, offsets);
+    for (let i = 0; left > 0 && i < tries; i++) {
+      if (this.evictOnce(map, offsets) > 0) this.#splitAll(map, offsets);
+      left = this.#inService(map, offsets);
     }
     return left;
+  }
+
+  /** migrate_device_pfns, RAM for all that could be taken, pages, finalize. Pages without RAM to go to. */
+  evictOnce(map: DevPagemap, offsets: ArrayLike<number>): number {
+    const { evict } = this.#c;
+    const n = offsets.length;
+    const src = new Int32Array(n * 2);
+    const dst = new Int32Array(n * 2);
+    for (let i = 0; i < n; i++) this.#name(src, i, map.pageAt(offsets[i]));
+    evict.list(src, n);
+    const lacking = this.populate(src, dst, n, this.#ram, false);
+    evict.pages(src, dst, n);
+    evict.finalize(src, dst, n);
+    return lacking;
   }
 
   /** Only a page in service may be named: an idle one is nobody's to look at. */
@@ -174,16 +187,16 @@ export class Transfers {
     else clearEntry(src, i);
   }
 
-  #inService(map: DevPagemap, offset: number, pages: number): number {
+  #inService(map: DevPagemap, offsets: ArrayLike<number>): number {
     let n = 0;
-    for (let i = 0; i < pages; i++)
-      if (this.#c.zoneDevice.refcountOf(map.pageAt(offset + i)) > 0) n++;
+    for (let i = 0; i < offsets.length; i++)
+      if (this.#c.zoneDevice.refcountOf(map.pageAt(offsets[i])) > 0) n++;
     return n;
   }
 
   /** Huge pages that there is no huge page of RAM for: next time they go one by one. */
-  #splitAll(map: DevPagemap, offset: number, pages: number): void {
-    for (let i = 0; i < pages; i++) this.splitFolio(map.pageAt(offset + i));
+  #splitAll(map: DevPagemap, offsets: ArrayLike<number>): void {
+    for (let i = 0; i < offsets.length; i++) this.splitFolio(map.pageAt(offsets[i]));
   }
 
   /**

@@ -69,6 +69,8 @@ export class ZoneDevice {
   watch: DeviceWatch | null = null;
   /** The page map by its words. */
   mapOf: (words: Ref) => DevPagemap | undefined = () => undefined;
+  /** Whether the pages of a map are given a node: always, but where a known bug is switched on. */
+  hasNode: (map: DevPagemap) => boolean = () => true;
 
   constructor(
     base: Base,
@@ -322,8 +324,16 @@ export class ZoneDevice {
   #activate(map: DevPagemap, record: DeviceRecord, folio: Ref, order: number): void {
     const { w } = this.base;
     if (this.choice.initReset === "on") record.setPgmap(folio, map.words);
+    if (!this.hasNode(map)) this.#loseNode(record, folio);
     w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, 1 << order);
     w.store32(folio, record.layout.refcount, 1);
+  }
+
+  /** NUMA_NO_NODE as a node: all its bits. */
+  #loseNode(record: DeviceRecord, folio: Ref): void {
+    const { w } = this.base;
+    const lo = w.load64(folio, record.layout.flags);
+    w.store64(folio, record.layout.flags, lo, w.hi | (-1 << 22));
   }
 
   /**
@@ -390,13 +400,13 @@ export class ZoneDevice {
     const order = record.orderOf(page);
     const map = this.mapOf(record.pgmapOf(folio));
     if (map === undefined) throw new RangeError(`page ${page} of a device has no page map`);
-    // Memory that lasts keeps what it holds.
-    const lasts = map.type === MEMORY_DEVICE_FS_DAX || map.type === MEMORY_DEVICE_GENERIC;
-    if (!lasts) base.core.content.clearBlock(page, order);
+    // Memory that lasts, or is a device's own, keeps what it holds.
+    if (this.#isAnon(map)) base.core.content.clearBlock(page, order);
     this.#uncharge(record, folio, page, order);
     if (folios.isAnon(folio))
       for (let i = page; i < page + 2 ** order; i++) record.setExclusive(i, false);
-    if (!lasts) folios.setMapping(folio, NONE, 0);
+    if (map.type !== MEMORY_DEVICE_FS_DAX && map.type !== MEMORY_DEVICE_GENERIC)
+      folios.setMapping(folio, NONE, 0);
     if (this.countsFromOne(map)) {
       folios.unfreeze(folio, 1);
       return;

@@ -75,6 +75,8 @@ export class Content {
     let page = this.#pages.get(at);
     if (page === undefined) {
       page = this.#spare.pop() ?? new Uint8Array(PAGE_SIZE);
+      // What was kept still holds what it held.
+      if (bytes.length < PAGE_SIZE) page.fill(0);
       this.#pages.set(at, page);
     }
     page.set(bytes, from);
@@ -116,7 +118,7 @@ export class Content {
     const page = this.#pages.get(at);
     if (page === undefined) return;
     this.#pages.delete(at);
-    if (this.#spare.length < this.spare) this.#spare.push(page.fill(0));
+    if (this.#spare.length < this.spare) this.#spare.push(page);
   }
 
   /** The same of every frame from `start` up to `end`. */

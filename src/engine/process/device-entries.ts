@@ -32,6 +32,11 @@ export interface DeviceEntries {
   protect(table: Ref, off: number, lo: number, hi: number): void;
   /** __split_huge_pmd of such a PMD entry, with the PMD table locked: fills the table that takes its place. */
   split(mm: Ref, mmId: number, table: Ref, lo: number, hi: number): void;
+  /**
+   * page_vma_mapped_walk for another folio at a PMD entry that is not present: whether
+   * it is taken for that folio's. Never, but where a known bug is switched on.
+   */
+  isFound(lo: number, hi: number): boolean;
   /** Whether a PMD entry can be split (device-private) or has to be waited for. */
   isSplittable(lo: number, hi: number): boolean;
   /** free_zone_device_folio of frames behind the RAM. */

@@ -118,7 +118,10 @@ export class Unmap {
       zap.splitTold(mm, counts.mmId(vma), pmds, vpn);
     }
     const table = tables.below(pmds, off);
-    if (table === NONE) return true;
+    if (table === NONE) {
+      const found = this.base.device?.isFound(lo, hi) === true && by === "migration";
+      return !found || this.#huge(folio, pfn, vma, mm, pmds, vpn - i);
+    }
     const desc = tables.lock(table);
     const ok = this.#pte(folio, pfn + i, order, vma, mm, table, vpn, by);
     tables.unlock(desc);

@@ -12,6 +12,8 @@ export interface Watch {
   reference(folio: Ref, pfn: number, n: number, count: number): void;
   /** The last reference went; the folio's fields are still there. */
   freeing(folio: Ref, pfn: number): void;
+  /** The same of a device-private page, which the page words need not know. */
+  freeingPrivate(page: number, mappings: number): void;
   /** A page was pinned or merely got by GUP. */
   pinned(pfn: number, special: boolean): void;
   /** Reference or map count asked of a page whose type has none. */

@@ -1,4 +1,5 @@
 /** The designs that a driver's tests run on, a machine with room for a device, and what must be so between two steps. */
+import { afterAll, beforeAll } from "vitest";
 import { Devices } from "../../../src/engine/device/devices.js";
 import { DesignError, parseDesign } from "../../../src/engine/design/presets.js";
 import { Kernel, type KernelRequest } from "../../../src/engine/process/kernel.js";
@@ -60,6 +61,21 @@ export function boot(design: string, request: KernelRequest = {}): Booted {
   return { kernel, devices, before: kernel.settle() };
 }
 
+/**
+ * One machine for the tests of a `describe`, which leave it as they found it; gone
+ * with the last of them.
+ */
+export function sharedMachine(design: string): () => Booted {
+  let booted: Booted | null = null;
+  beforeAll(() => {
+    booted = boot(design);
+  });
+  afterAll(() => {
+    booted = null;
+  });
+  return () => booted ?? boot(design);
+}
+
 /** Rules that do not know pages of devices: they count them nowhere while any is in service. */
 const BLIND = ["RSS is what is mapped", "descriptors are objects", "mapped pages are folios"];
 
@@ -77,15 +93,17 @@ export const anon = (process: Process, pages: number): number =>
 /** A byte that says which page it is, the same for every process. */
 export const mark = (i: number): number => (i * 7 + 1) & 0xff;
 
-/** Every page says which it is. */
-export function fill(process: Process, at: number, pages: number): void {
-  for (let i = 0; i < pages; i++) process.write(at + i * PAGE + 5, Uint8Array.of(mark(i)));
+/** Every page is written, and every `step`th says which it is (what is in pages is what tests pay for). */
+export function fill(process: Process, at: number, pages: number, step = 1): void {
+  for (let i = 0; i < pages; i++)
+    if (i % step === 0) process.write(at + i * PAGE + 5, Uint8Array.of(mark(i)));
+    else process.touch(at + i * PAGE, "write");
 }
 
-/** Pages that do not say so any more. */
-export function lost(process: Process, at: number, pages: number, from = 0): number[] {
+/** Those of `fill` that do not say so any more. */
+export function lost(process: Process, at: number, pages: number, from = 0, step = 1): number[] {
   const bad: number[] = [];
-  for (let i = from; i < from + pages; i++)
+  for (let i = from; i < from + pages; i += step)
     if (process.read(at + i * PAGE + 5, 1)[0] !== mark(i)) bad.push(i);
   return bad;
 }

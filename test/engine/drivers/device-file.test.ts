@@ -101,7 +101,11 @@ describe.each(DESIGNS)("%s", (design) => {
     const pin = p.gup(at, PAGE, FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM);
     // To be written it is the process's own first.
     expect(pin.pfns[0]).not.toBe(pfn);
+    const { folios } = kernel.base;
+    const folio = folios.ofPage(pfn);
+    expect(folios.mapping(folio)).not.toBe(0);
     p.munmap(at, PAGE);
+    expect(folios.mapping(folio)).toBe(0);
     expect(broken(kernel)).toEqual([]);
     expect(got.read(0, 1)[0]).toBe(0);
     got.release();

@@ -5,7 +5,18 @@ import { SvmRangeList } from "../../../src/engine/drivers/kfd/svm-ranges.js";
 import { ERRNO } from "../../../src/engine/errors.js";
 import { FOLL_PIN } from "../../../src/engine/process/gup.js";
 import type { Process } from "../../../src/engine/process/process.js";
-import { anon, boot, DESIGNS, fill, lost, mark, PAGE, wrong, type Booted } from "./designs.js";
+import {
+  anon,
+  boot,
+  DESIGNS,
+  fill,
+  lost,
+  mark,
+  PAGE,
+  sharedMachine,
+  wrong,
+  type Booted,
+} from "./designs.js";
 
 const VRAM = 512;
 
@@ -17,14 +28,13 @@ interface Setting extends Booted {
 }
 
 /** A process with so many pages that say which they are, and a GPU with 2 MiB of VRAM. */
-function start(design: string, pages: number, coherent = false): Setting {
-  const booted = boot(design);
+function start(booted: Booted, pages: number, coherent = false, step = 1): Setting {
   const config: KfdConfig = { name: "gpu0", vramPages: VRAM - 10 };
   const aperture = booted.kernel.machine.deviceFirst;
   const gpu = new KfdDevice(booted.devices, coherent ? { ...config, aperture } : config);
   const process = booted.kernel.createProcess();
   const at = anon(process, pages);
-  fill(process, at, pages);
+  fill(process, at, pages, step);
   return { ...booted, gpu, process, svms: new SvmRangeList(gpu, process), at };
 }
 
@@ -46,8 +56,10 @@ function gpuByte({ svms, at }: Setting, i: number, offset = 5): number {
 }
 
 describe.each(DESIGNS)("%s", (design) => {
+  const machine = sharedMachine(design);
+
   test("a range goes to VRAM; a CPU fault brings a window of its granularity back", () => {
-    const s = start(design, 64);
+    const s = start(machine(), 64);
     const { gpu, svms, process, at } = s;
     expect(gpu.reservedBytes).toBe(VRAM * s.devices.record.bytesPerPage);
     expect(svms.toVram(at)).toBe(-ERRNO.EINVAL);
@@ -75,7 +87,7 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 
   test("fork: a child's fault is answered from its parent's ranges; unmapping cuts a range in two", () => {
-    const s = start(design, 32);
+    const s = start(machine(), 32);
     const { gpu, svms, process, at } = s;
     svms.setRange(at, 32 * PAGE, 2);
     expect(svms.toVram(at)).toBe(32);
@@ -102,27 +114,28 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 
   test("a working set twice as large as VRAM: BOs are evicted, the oldest first", () => {
-    const s = start(design, 2 * VRAM);
+    const step = 32;
+    const s = start(machine(), 2 * VRAM, false, step);
     const { gpu, svms, process, at } = s;
     const part = VRAM / 2;
     for (let r = 0; r < 4; r++) svms.setRange(at + r * part * PAGE, part * PAGE);
     for (let round = 0; round < 2; round++)
       for (let r = 0; r < 4; r++) {
         expect(svms.toVram(at + r * part * PAGE)).toBe(part);
-        const i = r * part + round;
+        const i = r * part + round * step;
         expect(gpuByte(s, i)).toBe(mark(i));
         expect(svms.gpu.write(at + i * PAGE + 6, Uint8Array.of(r + 1))).toBe(0);
       }
     expect(gpu.evictions).toBe(6);
     expect(gpu.map.inService).toBe(VRAM);
-    expect(lost(process, at, 2 * VRAM)).toEqual([]);
+    expect(lost(process, at, 2 * VRAM, 0, step)).toEqual([]);
     for (let r = 0; r < 4; r++)
-      expect(process.read(at + (r * part + 1) * PAGE + 6, 1)[0]).toBe(r + 1);
+      expect(process.read(at + (r * part + step) * PAGE + 6, 1)[0]).toBe(r + 1);
     finish(s);
   });
 
   test("coherent: the processor reads VRAM where it is; fork copies; what is evicted comes back", () => {
-    const s = start(design, 16, true);
+    const s = start(machine(), 16, true);
     const { gpu, svms, process, at } = s;
     svms.setRange(at, 16 * PAGE);
     expect(svms.toVram(at)).toBe(16);
@@ -145,7 +158,7 @@ describe.each(DESIGNS)("%s", (design) => {
 });
 
 test("a child that outlives its parent gets a signal, as amdkfd does it", () => {
-  const s = start("today", 4);
+  const s = start(boot("today"), 4);
   s.svms.setRange(s.at, 4 * PAGE);
   s.svms.toVram(s.at);
   const child = s.process.fork();
@@ -190,7 +203,7 @@ test("two GPUs of one hive use each other's memory as it is, a third one does no
 });
 
 test("a range larger than VRAM is refused, one with a pinned page goes as far as it can", () => {
-  const s = start("today", 8);
+  const s = start(boot("today"), 8);
   const { gpu, svms, process, at } = s;
   const large = anon(process, 600);
   expect(svms.setRange(large, 600 * PAGE)).toBe(0);

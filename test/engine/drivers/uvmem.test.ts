@@ -11,7 +11,18 @@ import { Ultravisor } from "../../../src/engine/drivers/uvmem/ultravisor.js";
 import { Uvmem } from "../../../src/engine/drivers/uvmem/uvmem.js";
 import { ERRNO } from "../../../src/engine/errors.js";
 import type { Process } from "../../../src/engine/process/process.js";
-import { anon, boot, DESIGNS, fill, lost, mark, PAGE, wrong, type Booted } from "./designs.js";
+import {
+  anon,
+  boot,
+  DESIGNS,
+  fill,
+  lost,
+  mark,
+  PAGE,
+  sharedMachine,
+  wrong,
+  type Booted,
+} from "./designs.js";
 
 /** Guest frames begin here. */
 const GFN = 100;
@@ -24,8 +35,7 @@ interface Setting extends Booted {
 }
 
 /** A guest of `pages` pages, each of which says which it is, beside `secure` pages of secure memory. */
-function start(design: string, secure: number, pages: number): Setting {
-  const booted = boot(design);
+function start(booted: Booted, secure: number, pages: number): Setting {
   const uvmem = new Uvmem(booted.devices, secure);
   const process = booted.kernel.createProcess();
   const at = anon(process, pages);
@@ -52,8 +62,10 @@ const guestByte = (guest: SecureGuest | Ultravisor, i: number): number => {
 };
 
 describe.each(DESIGNS)("%s", (design) => {
+  const machine = sharedMachine(design);
+
   test("pages go in one by one, keep what is in them, and come out where the hypervisor touches them", () => {
-    const s = start(design, 16, 8);
+    const s = start(machine(), 16, 8);
     const { guest, process, uvmem, at } = s;
     expect(guest.pageIn(GFN)).toBe(-ERRNO.EINVAL);
     expect(guest.svmInitStart()).toBe(0);
@@ -79,7 +91,7 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 
   test("a shared page does not show what it held; dropping a slot with contents keeps them", () => {
-    const s = start(design, 16, 8);
+    const s = start(machine(), 16, 8);
     const { guest, process, uvmem, at } = s;
     guest.svmInitStart();
     for (let i = 0; i < 4; i++) guest.pageIn(GFN + i);
@@ -113,7 +125,7 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 
   test("a forked process shares secure pages; part of the memory goes and its pages with it", () => {
-    const s = start(design, 16, 8);
+    const s = start(machine(), 16, 8);
     const { guest, kernel, process, uvmem, at } = s;
     guest.svmInitStart();
     for (let i = 0; i < 8; i++) guest.pageIn(GFN + i);
@@ -136,7 +148,7 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 
   test("a guest twice as large as secure memory: pages go out and come in again", () => {
-    const s = start(design, 16, 32);
+    const s = start(machine(), 16, 32);
     const { guest, process, uvmem, at } = s;
     const firmware = new Ultravisor(guest);
     expect(firmware.enterSecureMode(GFN, 32)).toBe(0);
@@ -155,7 +167,7 @@ describe.each(DESIGNS)("%s", (design) => {
 });
 
 test("a page that somebody has pinned does not go, and stays what it was", () => {
-  const s = start("today", 16, 2);
+  const s = start(boot("today"), 16, 2);
   const { guest, process, uvmem, at } = s;
   guest.svmInitStart();
   const held = process.gup(at, PAGE, 1);

@@ -10,8 +10,10 @@ import { migrateArgs, MIGRATE_VMA_SELECT_SYSTEM } from "../../../src/engine/devi
 import { MmError, SignalError } from "../../../src/engine/errors.js";
 import * as c from "../../../src/engine/process/constants.js";
 import { FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE } from "../../../src/engine/process/gup.js";
+import { PTE_DIRTY } from "../../../src/engine/process/entry.js";
 import type { Kernel, KernelRequest } from "../../../src/engine/process/kernel.js";
 import { MMU_NOTIFY_CLEAR } from "../../../src/engine/process/notifier/events.js";
+import { pteAt } from "../../../src/engine/process/page-tables.js";
 import type { Process } from "../../../src/engine/process/process.js";
 import { UserPages } from "../../../src/engine/process/user-pages.js";
 import type { UserFaultFd, UserFault } from "../../../src/engine/process/userfaultfd.js";
@@ -141,6 +143,9 @@ describe.each(DESIGNS)("%s", (design) => {
     fd.copy(at, AB);
     expect(p.read(at, 1)[0]).toBe(0xab);
     expect(p.pagemap(at).writable).toBe(false);
+    const { w, tables } = kernel.base;
+    const table = tables.pteTable(p.mm, at / PAGE);
+    expect(w.load64(table, pteAt(at / PAGE)) & PTE_DIRTY).toBe(PTE_DIRTY);
     expect(() => p.touch(at, "write")).toThrow(SignalError);
     p.mprotect(at + PAGE, PAGE, c.PROT_NONE);
     // An access that is forbidden is nobody's to fill.
@@ -428,6 +433,23 @@ describe("registering", () => {
     sound(kernel);
   });
 
+  test("mremap: where it goes it merges with nobody, as it was registered when it came", () => {
+    const { kernel, p, f } = setUp();
+    const fixed = c.MREMAP_MAYMOVE | c.MREMAP_FIXED;
+    for (const registered of [false, true]) {
+      // Memory that nobody may touch keeps other neighbours away.
+      const apart = anon(p, 128, c.PROT_NONE);
+      const flags = ANON | c.MAP_FIXED;
+      const room = p.mmap({ addr: apart + 8 * PAGE, length: 32 * PAGE, prot: RW, flags });
+      p.munmap(room + 8 * PAGE, 8 * PAGE);
+      const r = p.mmap({ addr: apart + 64 * PAGE, length: 4 * PAGE, prot: RW, flags });
+      if (registered) f.register(r, 4 * PAGE, MISSING);
+      p.mremap(r, 4 * PAGE, 4 * PAGE, fixed, room + 8 * PAGE);
+      expect(shape(p, room, 32)).toBe(registered ? "0-8, 8-12, 16-32" : "0-12, 16-32");
+    }
+    sound(kernel);
+  });
+
   test("mremap: mappings that are moved together are registered by nobody", () => {
     const { kernel, p, f } = setUp();
     const fixed = c.MREMAP_MAYMOVE | c.MREMAP_FIXED;
@@ -495,6 +517,10 @@ describe("waiting", () => {
       [at, 0],
     ])
       expect(errno(() => fd.wake(addr, length))).toBe("EINVAL");
+    // Where a page came between the fault and the wait there is nothing to wait for.
+    fd.onFault = null;
+    expect(kernel.faults.onRetry(p.mm, at / PAGE, false)).toBe(true);
+    expect(kernel.faults.onRetry(p.mm, at / PAGE + 8, false)).toBe(false);
     sound(kernel);
   });
 

@@ -87,6 +87,8 @@ export interface DeviceRecord {
   setExclusive(page: number, on: boolean): void;
   /** Adds to the page's own map count and returns what it is then; only where `countsPages`. */
   addOwnMapcount(page: number, n: number): number;
+  /** How often a page is mapped, by itself or with all of its folio; only where `countsPages`. */
+  mapcountOf(page: number): number;
   /**
    * Cuts a folio into folios of a smaller order, without references; false
    * without memory for the parts, with nothing changed.

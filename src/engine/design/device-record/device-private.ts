@@ -162,6 +162,13 @@ export class DevicePrivateRecord implements DeviceRecord {
     return this.#c.w.add32(this.rowRef(page), DEVICE_PRIVATE_MAPCOUNT, n);
   }
 
+  mapcountOf(page: number): number {
+    const { w } = this.#c;
+    const own = w.load32(this.rowRef(page), DEVICE_PRIVATE_MAPCOUNT) + 1;
+    if (this.orderOf(page) === 0) return own;
+    return own + w.load32(this.folioOf(page), DEVICE_PRIVATE_LARGE_ENTIRE_MAPCOUNT) + 1;
+  }
+
   split(page: number, order: number, newOrder: number, zone: number): boolean {
     const { w } = this.#c;
     const exclusive: number[] = [];

@@ -151,6 +151,10 @@ export class FolioRecord implements DeviceRecord {
     throw new RangeError(`page ${page} of a device has no map count of its own`);
   }
 
+  mapcountOf(page: number): number {
+    throw new RangeError(`page ${page} of a device has no map count of its own`);
+  }
+
   split(page: number, order: number, newOrder: number, zone: number): boolean {
     const parts = new Int32Array(1 << (order - newOrder));
     for (let i = 0; i < parts.length; i++) {

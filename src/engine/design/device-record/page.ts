@@ -55,12 +55,7 @@ export class PageRecord implements DeviceRecord {
   }
 
   setPgmap(folio: Ref, pgmap: Ref): void {
-    this.#c.w.store64(
-      this.home(folio),
-      this.layout.lru,
-      addressLow(pgmap),
-      addressHigh(pgmap),
-    );
+    this.#c.w.store64(this.home(folio), this.layout.lru, addressLow(pgmap), addressHigh(pgmap));
   }
 
   get struct(): string {
@@ -139,6 +134,10 @@ export class PageRecord implements DeviceRecord {
 
   addOwnMapcount(page: number, n: number): number {
     return this.#c.pages.addOwnMapcount(page, n);
+  }
+
+  mapcountOf(page: number): number {
+    return this.#c.pages.mapcountOf(page);
   }
 
   split(page: number, order: number, newOrder: number, _zone: number): boolean {

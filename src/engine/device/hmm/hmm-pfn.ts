@@ -40,9 +40,9 @@ export const HMM_PFN_DEVICE_PRIVATE = 1 << 25;
 /** What is carried from input to output. */
 export const HMM_PFN_INOUT_FLAGS = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS;
 
-/** Input: the page must be there, or be brought; and be writable. */
-export const HMM_PFN_REQ_FAULT = HMM_PFN_VALID;
-export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
+/** Input, in the bits of VALID and WRITE: the page must be there, or be brought; and be writable. */
+export const HMM_PFN_REQ_FAULT = 1 << 31;
+export const HMM_PFN_REQ_WRITE = 1 << 30;
 
 /** Bits of the whole entry: where the order begins, how wide it is, how wide the number. */
 export const HMM_PFN_ORDER_SHIFT = 52;

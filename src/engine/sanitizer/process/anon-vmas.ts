@@ -168,17 +168,23 @@ export const FILES_KNOW_THEIR_VMAS: KernelRule = {
 
 /** Whether the reverse map of a folio leads to this VMA. */
 function leadsTo(view: ProcessView, folio: FolioView, vma: Ref): boolean {
-  const { core, base } = view;
+  const { base } = view;
   const mapping = base.folios.mapping(folio.ref);
   if (!base.folios.isAnon(folio.ref))
     return base.vmas.file(vma) !== NONE && base.vmas.mapping(vma) === mapping;
+  return anonVmaLeadsTo(view, mapping, vma);
+}
+
+/** Whether a VMA is linked to an anon_vma. */
+export function anonVmaLeadsTo(view: ProcessView, anonVma: Ref, vma: Ref): boolean {
+  const { core } = view;
   let n = 0;
   for (
     let avc = core.pointer(vma, VMA_ANON_VMA_CHAIN);
     avc !== NONE && n <= view.objects[O_AVC].size;
     avc = core.pointer(avc, AVC_SAME_VMA_NEXT), n++
   )
-    if (core.pointer(avc, AVC_ANON_VMA) === mapping) return true;
+    if (core.pointer(avc, AVC_ANON_VMA) === anonVma) return true;
   return false;
 }
 

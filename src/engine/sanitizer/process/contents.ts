@@ -9,6 +9,7 @@
  * in its frame or is copied: what the store holds is not looked at here.
  */
 import { PG_SWAPBACKED } from "../../design/word/axis-flags.js";
+import { T_MISC } from "../../design/word/axis-types.js";
 import type { KernelReport } from "./rule.js";
 import type { FolioView, MmView } from "./shape.js";
 import { place, type ProcessView } from "./view.js";
@@ -30,6 +31,16 @@ function hashOf(view: ProcessView, frame: number): number {
   let hash = 0x811c9dc5;
   for (const word of WORDS) hash = Math.imul(hash ^ word, 0x01000193);
   return hash;
+}
+
+/**
+ * Whether what was written at a place may be seen later by somebody who saw it before:
+ * in the swap cache, in a page of a device, in a page that a driver keeps for one.
+ */
+function isKept(view: ProcessView, at: number): boolean {
+  if ((view.folioAt(at)?.slots ?? 0) > 0 || view.privateAt(at) !== undefined) return true;
+  const { machine, design } = view.core;
+  return view.device !== null && at < machine.deviceFirst && design.typeOf(at) === T_MISC;
 }
 
 export class Contents {
@@ -80,7 +91,7 @@ export class Contents {
     this.#dropUnseen();
     // A page of the swap cache is mapped later by others who saw it before it was written.
     for (const at of this.#written)
-      if (at >= 0 && (view.folioAt(at)?.slots ?? 0) === 0) this.#written.delete(at);
+      if (at >= 0 && !isKept(view, at)) this.#written.delete(at);
     this.#origin.clear();
   }
 

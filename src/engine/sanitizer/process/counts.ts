@@ -97,7 +97,7 @@ export const MAP_COUNTS_MATCH: KernelRule = {
 };
 
 /** Mappings of the folio by process. */
-function byProcess(folio: FolioView): Map<number, number> {
+export function byProcess(folio: FolioView): Map<number, number> {
   const counts = new Map<number, number>();
   for (const { mm } of folio.mappings) counts.set(mm.id, (counts.get(mm.id) ?? 0) + 1);
   return counts;

@@ -12,6 +12,7 @@ import { VM_PFNMAP } from "../../process/constants.js";
 import type { Kernel } from "../../process/kernel.js";
 import { PG_SWAPCACHE } from "../../process/swap.js";
 import type { Watch } from "../../process/watch.js";
+import { deviceLayerOf, type DeviceLayer } from "../device/layer.js";
 import { Contents } from "./contents.js";
 import { KernelViolation } from "./rule.js";
 import { holderOf, place, processView } from "./view.js";
@@ -50,7 +51,8 @@ export class KernelWatch implements Watch {
 
   /** Who holds a page now: a walk, taken only when something is wrong. */
   #holder(pfn: number): string {
-    return holderOf(processView(this.kernel).folioAt(pfn));
+    const view = processView(this.kernel);
+    return holderOf(view.folioAt(pfn) ?? view.privateAt(pfn));
   }
 
   reference(folio: Ref, pfn: number, n: number, count: number): void {
@@ -68,6 +70,9 @@ export class KernelWatch implements Watch {
 
   freeing(folio: Ref, pfn: number): void {
     this.events++;
+    const device = deviceLayerOf(this.kernel);
+    if (device !== null && pfn >= device.numbers.firstPrivate)
+      return this.#freeingPrivate(device, folio, pfn);
     const { folios, counts, core } = this.kernel.base;
     const order = core.design.orderOf(pfn);
     const wrong = (what: string): void => this.#report(FREED_UNHELD, pfn, what, this.#holder(pfn));
@@ -80,6 +85,20 @@ export class KernelWatch implements Watch {
     if (folios.isAnon(folio)) {
       if (folios.test(folio, PG_SWAPCACHE)) wrong("it is freed and stands for a swap slot");
     } else if (this.#isCached(folio)) wrong("it is freed and in a file's cache");
+  }
+
+  freeingPrivate(page: number, mappings: number): void {
+    this.events++;
+    if (mappings !== 0)
+      this.#report(FREED_UNHELD, page, `it is freed with ${mappings} mappings`, "a device");
+  }
+
+  /** A folio of device-private memory: never pinned, never cached. */
+  #freeingPrivate({ privates }: DeviceLayer, folio: Ref, page: number): void {
+    const mappings = privates.counts.total(folio, privates.pages.orderOf(page));
+    if (mappings === 0) return;
+    const who = holderOf(processView(this.kernel).privateAt(page));
+    this.#report(FREED_UNHELD, page, `it is freed with ${mappings} mappings`, who);
   }
 
   /** Whether the tree that its mapping names has it. A fresh folio names one that has nothing. */

@@ -116,6 +116,11 @@ function charges(view: ProcessView): Map<Ref, { pages: number; bytes: number }> 
     const cache = design.cacheFor(design.typeOf(folio.pfn), folio.order);
     if (cache >= 0) charge.bytes += caches.stride[cache] * 16;
   }
+  for (const folio of view.privates.values()) {
+    const at = view.device?.privates.folios.layout.memcg ?? 0;
+    const charge = own.get(view.core.pointer(folio.ref, at));
+    if (charge !== undefined) charge.pages += 2 ** folio.order;
+  }
   return own;
 }
 

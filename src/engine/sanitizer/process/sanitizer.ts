@@ -11,6 +11,7 @@ import type { RuleViolation } from "../../errors.js";
 import { S_HUGE_ZERO_PFN, S_ZERO_PFN } from "../../process/core.js";
 import { PMD_ORDER, PMD_PAGES } from "../../process/constants.js";
 import type { Kernel } from "../../process/kernel.js";
+import { deviceViolations } from "../device/sanitizer.js";
 import { inspectMachine } from "../sanitizer.js";
 import type { Claims, HeldBlock } from "../view.js";
 import { ANON_VMAS_ARE_WHOLE, FILES_KNOW_THEIR_VMAS, REVERSE_MAP_FINDS_ALL } from "./anon-vmas.js";
@@ -50,7 +51,7 @@ import {
   TABLES_ARE_NEEDED,
   VMAS_ARE_IN_ORDER,
 } from "./vmas.js";
-import type { Holdings } from "./shape.js";
+import type { FolioView, Holdings } from "./shape.js";
 import { framesOfArrays, kernelTables, processView, type ProcessView } from "./view.js";
 
 /** Rules of states, those first on which others rest. */
@@ -122,7 +123,7 @@ function inspectView(kernel: Kernel, view: ProcessView): RuleViolation[] {
       states.push(new KernelViolation(CONTENT_LOST, pfn, detail, holder, view.step)),
     );
   }
-  return [...events, ...states];
+  return [...events, ...states, ...deviceViolations(view)];
 }
 
 /** What is left of a kernel in which everything has ended: names of leaks. */
@@ -135,14 +136,23 @@ export function claimsOf(view: ProcessView): Claims {
   return { given: view.kernel.given, held: heldBlocks(view) };
 }
 
+/** Folios that the machine's page words describe: also those of private memory, where it has struct pages. */
+function* describedFolios(view: ProcessView): Generator<FolioView> {
+  yield* view.folios.values();
+  const { design } = view.core;
+  if (view.device?.zoneDevice.privates.record.name !== "page") return;
+  // Until it is mapped an overlay does not say what it is.
+  for (const folio of view.privates.values()) yield { ...folio, type: design.typeOf(folio.pfn) };
+}
+
 function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
   const { kernel, core } = view;
-  for (const folio of view.folios.values())
+  for (const folio of describedFolios(view))
     yield {
       pfn: folio.pfn,
       order: folio.order,
       type: folio.type,
-      subtype: 0,
+      subtype: folio.type === T_MISC ? core.design.subtypeOf(folio.pfn) : 0,
       refs: explained(kernel, folio),
     };
   const plain = { subtype: 0, refs: 0 };

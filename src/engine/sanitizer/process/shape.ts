@@ -18,9 +18,40 @@ export interface HeldFolio {
   readonly who: string;
 }
 
+/** References of a page map that somebody got by get_dev_pagemap: which map, by its words. */
+export interface HeldPagemap {
+  readonly words: Ref;
+  readonly refs: number;
+  readonly who: string;
+}
+
+/** A migrate or HMM array that somebody fills or reads at the moment. */
+export interface HeldArray {
+  readonly kind: "migrate" | "hmm";
+  readonly array: Int32Array;
+  /** Entries, of two words each. */
+  readonly entries: number;
+  readonly who: string;
+}
+
+/** What a device believes of a process: the page at each page number, and whether it may write there. */
+export interface HeldMirror {
+  readonly mm: Ref;
+  readonly entries: Iterable<{
+    readonly vpn: number;
+    readonly page: number;
+    readonly write: boolean;
+  }>;
+  readonly who: string;
+}
+
 /** What somebody outside holds. */
 export interface Holdings {
+  /** Folios, of devices too: a device-private page is named by its own number. */
   readonly folios?: Iterable<HeldFolio>;
+  readonly pagemaps?: Iterable<HeldPagemap>;
+  readonly arrays?: Iterable<HeldArray>;
+  readonly mirrors?: Iterable<HeldMirror>;
   /** Blocks that are no folios: a driver's, vmalloc's. */
   readonly blocks?: Iterable<HeldBlock>;
 }
@@ -53,6 +84,7 @@ export interface Mapping {
 /** A folio, found by its frame, and everything that names it. */
 export interface FolioView {
   readonly ref: Ref;
+  /** First frame, or first page of a device-private folio. */
   readonly pfn: number;
   readonly order: number;
   readonly type: PageType;

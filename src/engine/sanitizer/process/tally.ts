@@ -8,6 +8,7 @@ import { countsBarePages } from "../../design/word/axis.js";
 import { MISC_VMALLOC, T_MISC } from "../../design/word/axis-types.js";
 import { PIN_BIAS } from "../../process/folio-fields.js";
 import { isMigration, isSwap, PTE_SPECIAL, swapOffset } from "../../process/entry.js";
+import { deviceEntry, type DeviceEntry, type DeviceLayer } from "../device/layer.js";
 import type { Kernel } from "../../process/kernel.js";
 import type { EntryView } from "./entries.js";
 import { fileName, type FileView } from "./file-view.js";
@@ -28,6 +29,8 @@ export interface Stray {
 export interface Tally {
   readonly strayEntries: readonly Stray[];
   readonly strayNames: readonly Stray[];
+  /** Entries of devices that lead to no page in service, to no page at all (−1), or to no page of RAM. */
+  readonly strayDevices: readonly Stray[];
   /** Page-table entries that name each swap slot. */
   readonly slotEntries: ReadonlyMap<number, number>;
   /** Holdings that name no folio. */
@@ -36,21 +39,31 @@ export interface Tally {
 
 type FolioAt = (pfn: number) => FolioView | undefined;
 
+/** How folios are found: by frame, and by device-private page. */
+interface Finds {
+  readonly device: DeviceLayer | null;
+  readonly folioAt: FolioAt;
+  readonly privateAt: FolioAt;
+}
+
 /** Counts into `folios`. */
 export function tally(
   kernel: Kernel,
   mms: readonly MmView[],
   files: readonly FileView[],
   folios: ReadonlyMap<Ref, FolioView>,
-  folioAt: FolioAt,
+  finds: Finds,
   holdings: Holdings,
 ): Tally {
   const slotEntries = new Map<number, number>();
-  const strayEntries = mms.flatMap((mm) => tallyEntries(kernel, mm, folioAt, slotEntries));
+  const strayDevices: Stray[] = [];
+  const strayEntries = mms.flatMap((mm) =>
+    tallyEntries(kernel, mm, finds, slotEntries, strayDevices),
+  );
   const strayNames = [...tallyFiles(files, folios), ...tallySwap(kernel, folios)];
   const strayHolders: Stray[] = [];
   for (const { pfn, refs, pins, who } of holdings.folios ?? []) {
-    const folio = folioAt(pfn);
+    const folio = anyFolioAt(finds, pfn);
     if (folio === undefined) {
       if (isScattered(kernel, pfn) || isCountedBare(kernel, pfn)) continue;
       strayHolders.push({ pfn, named: NONE, who });
@@ -60,7 +73,13 @@ export function tally(
     folio.pins += pins;
     folio.holders.push(who);
   }
-  return { strayEntries, strayNames, slotEntries, strayHolders };
+  return { strayEntries, strayDevices, strayNames, slotEntries, strayHolders };
+}
+
+/** A folio by frame or device-private page: their numbers do not meet. */
+function anyFolioAt({ device, folioAt, privateAt }: Finds, page: number): FolioView | undefined {
+  const isPrivate = device !== null && page >= device.numbers.firstPrivate;
+  return isPrivate ? privateAt(page) : folioAt(page);
 }
 
 /** Whether a page that is held belongs to scattered memory: its object is held, not a folio. */
@@ -82,15 +101,21 @@ function isCountedBare(kernel: Kernel, pfn: number): boolean {
 function tallyEntries(
   kernel: Kernel,
   mm: MmView,
-  folioAt: FolioAt,
+  finds: Finds,
   slotEntries: Map<number, number>,
+  strayDevices: Stray[],
 ): Stray[] {
   const { core } = kernel.base;
+  const { device, folioAt } = finds;
   const stray: Stray[] = [];
   for (const entry of mm.entries) {
     const { lo, hi, pfn, huge } = entry;
     if (!entry.there) {
-      if (isSwap(lo, hi)) {
+      const own = device === null ? null : deviceEntry(device, lo, hi);
+      if (own !== null) {
+        if (!tallyDevice(finds, own, mm, entry))
+          strayDevices.push({ pfn: own.page, named: NONE, who: "", mm, entry });
+      } else if (isSwap(lo, hi)) {
         const slot = swapOffset(lo, hi);
         slotEntries.set(slot, (slotEntries.get(slot) ?? 0) + 1);
       } else if (isMigration(lo, hi)) {
@@ -112,6 +137,20 @@ function tallyEntries(
     folio.mappings.push({ mm, entry, page: huge ? 0 : pfn - folio.pfn });
   }
   return stray;
+}
+
+/** An entry of a device: a mapping of its page, or one that waits for it. False where there is no such page. */
+function tallyDevice(finds: Finds, own: DeviceEntry, mm: MmView, entry: EntryView): boolean {
+  const folio = own.kind === "exclusive" ? finds.folioAt(own.page) : finds.privateAt(own.page);
+  if (folio === undefined) return false;
+  if (own.kind === "migration") {
+    folio.migrating++;
+    return true;
+  }
+  if (entry.huge) folio.pmds++;
+  else folio.ptes[own.page - folio.pfn]++;
+  folio.mappings.push({ mm, entry, page: entry.huge ? 0 : own.page - folio.pfn });
+  return true;
 }
 
 function tallyFiles(files: readonly FileView[], folios: ReadonlyMap<Ref, FolioView>): Stray[] {

@@ -11,11 +11,18 @@
  */
 import type { Ref } from "../../../units.js";
 import { MM_MM_ID, MM_VMA_FIRST, VMA_VM_PGOFF } from "../../layout/generated/offsets.js";
-import { isFolioType, T_MISC, T_PGTABLE, type PageType } from "../../design/word/axis-types.js";
+import {
+  isFolioType,
+  T_ANON,
+  T_MISC,
+  T_PGTABLE,
+  type PageType,
+} from "../../design/word/axis-types.js";
 import type { Base } from "../../process/base.js";
 import type { Core } from "../../process/core.js";
 import type { Kernel } from "../../process/kernel.js";
 import { O_MM, O_VMA, OBJECTS } from "../../process/objects.js";
+import { deviceFolios, deviceLayerOf, type DeviceLayer } from "../device/layer.js";
 import { slabsOf, type SlabView } from "../view.js";
 import { walkTables, type TableView } from "./entries.js";
 import { walkFiles, type FileView } from "./file-view.js";
@@ -37,12 +44,18 @@ export interface ProcessView extends Tally {
   readonly slabs: readonly SlabView[];
   readonly mms: readonly MmView[];
   readonly files: readonly FileView[];
-  /** By descriptor. */
+  /** By descriptor: those of RAM, and of device memory that the processor reads. */
   readonly folios: ReadonlyMap<Ref, FolioView>;
+  /** Device memory; null for a kernel without. */
+  readonly device: DeviceLayer | null;
+  /** Folios of device-private memory in service, by descriptor. */
+  readonly privates: ReadonlyMap<Ref, FolioView>;
   /** Whether something can be an object of that kind that is in use. */
   isObject(kind: number, ref: Ref): boolean;
   /** The folio that a page belongs to; undefined for a page that is no folio. */
   folioAt(pfn: number): FolioView | undefined;
+  /** The folio that a device-private page in service belongs to. */
+  privateAt(page: number): FolioView | undefined;
   /** The VMA over a page. */
   vmaAt(mm: MmView, vpn: number): VmaView | undefined;
 }
@@ -76,13 +89,23 @@ export function processView(kernel: Kernel, holdings: Holdings = {}): ProcessVie
   const pids = new Map([...kernel.processes.values()].map((p) => [p.mm, p.pid]));
   const mms = [...objects[O_MM]].map((mm) => mmView(kernel, mm, pids.get(mm) ?? -1, objects));
   const folios = findFolios(kernel);
+  const device = deviceLayerOf(kernel);
+  const privates = new Map<Ref, FolioView>();
+  if (device !== null) findDeviceFolios(device, folios, privates);
   const files = walkFiles(kernel, objects);
-  const folioAt = (pfn: number): FolioView | undefined =>
-    pfn >= 0 && pfn < machine.config.frames && isFolioType(design.typeOf(pfn))
-      ? folios.get(design.descriptorOf(pfn))
+  const ofDevice = (page: number, from: ReadonlyMap<Ref, FolioView>): FolioView | undefined =>
+    device !== null && device.zoneDevice.refcountOf(page) !== 0
+      ? from.get(device.zoneDevice.of(page).record.folioOf(page))
       : undefined;
+  const folioAt = (pfn: number): FolioView | undefined => {
+    if (pfn < 0 || pfn >= (device?.numbers.firstPrivate ?? machine.config.frames)) return undefined;
+    if (pfn >= machine.deviceFirst) return ofDevice(pfn, folios);
+    return isFolioType(design.typeOf(pfn)) ? folios.get(design.descriptorOf(pfn)) : undefined;
+  };
+  const privateAt = (page: number): FolioView | undefined =>
+    device !== null && page >= device.numbers.firstPrivate ? ofDevice(page, privates) : undefined;
   return {
-    ...tally(kernel, mms, files, folios, folioAt, holdings),
+    ...tally(kernel, mms, files, folios, { device, folioAt, privateAt }, holdings),
     kernel,
     base,
     core,
@@ -93,8 +116,11 @@ export function processView(kernel: Kernel, holdings: Holdings = {}): ProcessVie
     mms,
     files,
     folios,
+    device,
+    privates,
     isObject: (kind, ref) => objects[kind].has(ref),
     folioAt,
+    privateAt,
     vmaAt: (mm, vpn) => {
       let [lo, hi] = [0, mm.vmas.length];
       while (lo < hi) {
@@ -194,6 +220,26 @@ function findFolios(kernel: Kernel): Map<Ref, FolioView> {
     }
   }
   return folios;
+}
+
+/** Every folio of a device that is in service: frames among the others, private ones by themselves. */
+function findDeviceFolios(
+  device: DeviceLayer,
+  folios: Map<Ref, FolioView>,
+  privates: Map<Ref, FolioView>,
+): void {
+  const { design } = device.base.core;
+  for (const { map, page, order, ref } of deviceFolios(device)) {
+    const isPrivate = page >= device.numbers.firstPrivate;
+    const type = isPrivate ? T_ANON : design.typeOf(page);
+    const folio = freshFolio(ref, page, order, type);
+    // Idle device-dax memory counts one that nobody has.
+    if (device.zoneDevice.countsFromOne(map)) {
+      folio.refs++;
+      folio.holders.push(`page map ${map.name}`);
+    }
+    (isPrivate ? privates : folios).set(ref, folio);
+  }
 }
 
 const freshFolio = (ref: Ref, pfn: number, order: number, type: PageType): FolioView => ({

@@ -29,6 +29,7 @@ import {
   swapOffset,
 } from "../../process/entry.js";
 import { O_VMA } from "../../process/objects.js";
+import { deviceEntry } from "../device/layer.js";
 import type { EntryView } from "./entries.js";
 import type { KernelReport, KernelRule } from "./rule.js";
 import type { MmView } from "./shape.js";
@@ -97,6 +98,9 @@ function countEntry(view: ProcessView, mm: MmView, e: EntryView, into: Map<numbe
   const pages = e.huge ? 512 : 1;
   if (((view.vmaAt(mm, e.vpn)?.flags ?? 0) & VM_HUGETLB) !== 0) return;
   if (!e.there) {
+    const own = view.device === null ? null : deviceEntry(view.device, e.lo, e.hi);
+    // Pages of a device, and of RAM on loan to one, are anonymous memory.
+    if (own !== null) return add(MM_RSS_ANON, pages);
     if (isSwap(e.lo, e.hi)) return add(MM_RSS_SWAP, 1);
     if (!isMigration(e.lo, e.hi)) return;
   }
@@ -134,6 +138,10 @@ function depositsNeeded(view: ProcessView, mm: MmView): number {
   let n = 0;
   for (const e of mm.entries) {
     if (!e.huge || ((view.vmaAt(mm, e.vpn)?.flags ?? 0) & VM_HUGETLB) !== 0) continue;
+    if (view.device !== null && deviceEntry(view.device, e.lo, e.hi) !== null) {
+      n++;
+      continue;
+    }
     const pfn = e.there ? e.pfn : swapOffset(e.lo, e.hi);
     const folio = view.folioAt(pfn);
     if (view.core.isHugeZero(pfn) || (folio !== undefined && view.base.folios.isAnon(folio.ref)))

@@ -62,6 +62,7 @@ export default defineScenario({
     s.expect("the device has nothing left", map.inService, 0);
     s.step("everybody goes", () => {
       mirror.close();
+      device.removeChunks();
       parent.exit();
     });
   },

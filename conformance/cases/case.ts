@@ -4,6 +4,7 @@
  * Fixture `hmm` opens one device, `hmm2` two. Both run once with devices of private
  * memory and once with devices of coherent memory.
  */
+import type { Design } from "../../src/engine/design/presets.js";
 import type { Test } from "../testing.js";
 
 export const VARIANTS = ["device_private", "device_coherent"] as const;
@@ -23,6 +24,8 @@ export interface Case {
   readonly fixture: "hmm" | "hmm2";
   /** Free huge pages that the pool must have. */
   readonly hugePages?: number;
+  /** Why the case cannot be represented on a design; null, and left out, where it can. */
+  readonly cannot?: (design: Design, variant: Variant) => string | null;
   run(t: Test): void;
 }
 

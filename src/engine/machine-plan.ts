@@ -31,7 +31,7 @@ export interface MachineRequest {
 
 /** How much device memory a machine may ever have. All are sizes, `"1GiB"` or bytes. */
 export interface DeviceRequest {
-  /** Device-private memory, 2 MiB … 1 TiB; default 1 GiB. */
+  /** Device-private memory, up to 4 TiB; default 1 GiB. */
   readonly private?: string | number;
   /** Physical ranges behind the RAM (coherent, dax, p2pdma), up to 4 TiB; default 512 MiB. */
   readonly span?: string | number;
@@ -59,7 +59,7 @@ const BLOCK_PAGES = 1024;
 const NORMAL = ZONE_TYPES.indexOf("Normal");
 const DEVICE_PRIVATE_DEFAULT = 2 ** 30;
 const DEVICE_SPAN_DEFAULT = 512 * 2 ** 20;
-const DEVICE_MAX = 2 ** 40;
+const DEVICE_MAX = 2 ** 42;
 const SPAN_MAX = 2 ** 42;
 
 /** Frames start … end − 1. */

@@ -119,9 +119,9 @@ function buildRow(
 ): { readonly row: Omit<DeviceRow, "change">; readonly arithmetic: readonly Arithmetic[] } {
   const { pages, order } = asked;
   const built = Math.min(pages, BUILT_PAGES_MAX);
-  const idle = (lifetime: DeviceLifetimeChoice): number =>
-    new Measurement(designOf(of, lifetime), built).idleFrames * PAGE_SIZE;
-  const { summary, parts: measured } = measureDevice(of, "static", { pages: built, order });
+  const measurement = measureDevice(of, "static", { pages: built, order });
+  const { summary, parts: measured } = measurement;
+  const chunk = new Measurement(designOf(of, "chunk"), built);
   const parts = measured.map((part) => scaled(part, pages, built));
   const inService = parts.reduce((sum, part) => sum + part.bytes, 0);
   const row = {
@@ -129,8 +129,8 @@ function buildRow(
     summary,
     idle: {
       static: parts.reduce((sum, part) => sum + part.idle, 0),
-      chunk: idle("chunk"),
-      request: idle("request"),
+      chunk: chunk.idleFrames * PAGE_SIZE,
+      request: measurement.bareFrames * PAGE_SIZE,
     },
     inService,
     perGiB: inService / ((pages * PAGE_SIZE) / GIB),
@@ -153,15 +153,19 @@ export function measureDevice(
   { pages, order }: DeviceAsked,
 ): {
   readonly summary: string;
-  readonly idleFrames: number;
+  /** Frames of an idle map that has no record yet. */
+  readonly bareFrames: number;
   readonly parts: readonly MeasuredPart[];
 } {
-  // What a map without any record takes of the room for records is its name's.
-  const { idleArea } = new Measurement(designOf(of, "request"), pages);
+  // What such a map takes of the room for records is its name's.
+  const bare = new Measurement(designOf(of, "request"), pages);
   const measurement = new Measurement(designOf(of, lifetime), pages);
   measurement.fill(order);
-  const { summary, idleFrames } = measurement;
-  return { summary, idleFrames, parts: measurement.parts(idleArea) };
+  return {
+    summary: measurement.summary,
+    bareFrames: bare.idleFrames,
+    parts: measurement.parts(bare.idleArea),
+  };
 }
 
 /** A machine with one device, and what was free before. */

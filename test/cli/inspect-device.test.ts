@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { DeviceReport, InspectReport } from "../../src/report/model.js";
 import { disagreements } from "../report/schema-check.js";
-import { fixture, memdesc, ROOT, scratch } from "./run.js";
+import { fixture, isOneLine, memdesc, ROOT, scratch } from "./run.js";
 
 const GUEST = fixture("guest-6.1");
 const GIB = 2 ** 30;
@@ -88,6 +88,14 @@ describe("inspect --device", () => {
     expect(without.device).toBeNull();
     const withOne = reportOf("--designs", "today,memdesc8", "--device", "64MiB");
     expect(strip(withOne)).toEqual(strip(without));
+  });
+
+  it("refuses a machine with other pages than those it is measured with", () => {
+    const args = ["inspect", "--device", "8GiB", "--what-if", "page-size=64k", "--json"];
+    const { code, err } = memdesc([...args, fixture("vm-6.18")]);
+    expect(err).toSatisfy(isOneLine);
+    expect(err).toContain("pages of 4.00 KiB, the machine has pages of 64.0 KiB");
+    expect(code).toBe(2);
   });
 
   it("draws it in the HTML page", () => {

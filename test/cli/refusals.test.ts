@@ -41,7 +41,6 @@ describe("wrong usage", () => {
     [["inspect", "--device", "8GiB", "--device", "8GiB", GUEST], "one device only"],
     [["inspect", "--device", "8GiB", "--kinds-only", GUEST], "--device"],
     [["inspect", "--device", "8GiB", "--flags", GUEST], "--device"],
-    [["inspect", "--device", "8GiB", "--what-if", "page-size=8k", GUEST], "--device"],
     [["inspect", "--designs", "today,,memdesc8", GUEST], "empty"],
     [["inspect", GUEST, "second"], "too many"],
     [["page"], "pfn"],

@@ -4,7 +4,7 @@
  * building them whole would say the same.
  */
 import { describe, expect, it } from "vitest";
-import { DEFAULT_DESIGNS } from "../../src/engine/design/presets.js";
+import { DEFAULT_DESIGNS, parseDesign } from "../../src/engine/design/presets.js";
 import {
   DEVICE_LIFETIMES,
   DEVICE_NAMES,
@@ -12,6 +12,9 @@ import {
   type DeviceNameChoice,
   type DeviceRecordChoice,
 } from "../../src/engine/design/device-rules.js";
+import { Devices } from "../../src/engine/device/devices.js";
+import { MEMORY_DEVICE_PRIVATE } from "../../src/engine/device/kinds.js";
+import { Kernel } from "../../src/engine/process/kernel.js";
 import {
   buildDevice,
   measureDevice,
@@ -112,6 +115,36 @@ describe.each(DEFAULT_DESIGNS)("a device on page words of %s", (words) => {
     },
   );
 });
+
+describe.each(DEVICE_LIFETIMES)(
+  "a device that was used and is idle again, lifetime %s",
+  (lifetime) => {
+    it("has given back its records only where they live from request to request", () => {
+      const choices = "device-name=tuple+device-record=device-private+activation=request";
+      const design = parseDesign(`today+${choices}+device-lifetime=${lifetime}`);
+      const kernel = Kernel.boot({ memory: "32MiB", device: { private: SMALL * PAGE } }, design);
+      const devices = Devices.attach(kernel);
+      const free = kernel.settle();
+      const ops = { folioFree: () => undefined, migrateToRam: () => 0 };
+      const map = devices.mapPages({
+        name: "gpu",
+        type: MEMORY_DEVICE_PRIVATE,
+        pages: SMALL,
+        owner: {},
+        ops,
+      });
+      for (let at = 0; at < SMALL; at++) devices.release(devices.activate(map, at, 0));
+      const { idle } = rowOf(
+        buildDevice("today", { pages: SMALL, order: 0 }),
+        "tuple",
+        "device-private",
+      );
+      // What the docs say of each: chunks that were used stay.
+      const expected = lifetime === "request" ? idle.request : idle.static;
+      expect((free - kernel.settle()) * PAGE).toBe(expected);
+    });
+  },
+);
 
 describe("a device beyond a GiB", () => {
   it.each([

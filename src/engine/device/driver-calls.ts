@@ -124,7 +124,7 @@ export abstract class DriverCalls {
     return vmas.file(vma) === NONE && vmas.ops(vma) === 0;
   }
 
-  /** Whether mmget_not_zero would succeed: of a process whose mm_struct somebody keeps (a notifier does). */
+  /** Whether mmget_not_zero would succeed: of a process whose mm_struct somebody keeps, as a notifier does. */
   isAlive(mm: Ref): boolean {
     return this.base.w.load32(mm, MM_MM_USERS) > 0;
   }

@@ -29,6 +29,7 @@ import type { Exclusive } from "./exclusive.js";
 import { MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_FS_DAX } from "./kinds.js";
 import type { Mutants } from "./mutants.js";
 import { movesAs, MOVES_WRITE, type Numbers } from "./numbers.js";
+import type { DevPagemap } from "./pagemap.js";
 import type { Pagemaps } from "./pagemaps.js";
 import type { Side } from "./side.js";
 import type { ZoneDevice } from "./zone-device.js";
@@ -43,6 +44,8 @@ export class Entries implements DeviceEntries {
   readonly zoneDevice: ZoneDevice;
   readonly exclusive: Exclusive;
   readonly mutants: Mutants;
+  /** Whose the folio is that is being cut, and its driver's number. */
+  #cut: { readonly map: DevPagemap; readonly data: number } | null = null;
   /** migrate_device_coherent_folio */
   expelCoherent: (pfn: number) => boolean = () => false;
 
@@ -271,6 +274,35 @@ export class Entries implements DeviceEntries {
     }
     privates.counts.addPtes(folio, page, PMD_ORDER, PMD_PAGES, mmId);
     privates.counts.removePmd(folio, PMD_ORDER, mmId);
+  }
+
+  cutBegins(folio: Ref): void {
+    const { record } = this.zoneDevice.frames;
+    this.#cut = {
+      map: this.pagemaps.mapOfFolio(folio, record),
+      data: this.base.w.load32(record.home(folio), record.dataAt),
+    };
+  }
+
+  cutEnds(pfn: number, order: number, newOrder: number): void {
+    const { zoneDevice } = this;
+    const { record } = zoneDevice.frames;
+    const cut = this.#cut;
+    if (cut === null) return;
+    const { map, data } = cut;
+    for (let at = pfn; at < pfn + 2 ** order; at += 2 ** newOrder) {
+      const part = record.folioOf(at);
+      record.setPgmap(part, map.words);
+      this.base.w.store32(record.home(part), record.dataAt, data);
+      if (at === pfn) continue;
+      // Each part stands for itself in the map's count from now on.
+      map.tryGet(zoneDevice.extraRefs(map), true);
+      map.ops.folioSplit?.(pfn, at);
+    }
+    map.orders?.split(map.offsetOf(pfn), order, newOrder);
+    zoneDevice.splitRows(pfn, order, newOrder);
+    map.ops.folioSplit?.(pfn, null);
+    this.#cut = null;
   }
 
   free(folio: Ref, pfn: number): void {

@@ -136,6 +136,7 @@ export class PrivateSplits {
       }
     }
     map.orders?.split(map.offsetOf(page), order, newOrder);
+    this.zoneDevice.splitRows(page, order, newOrder);
     map.ops.folioSplit?.(page, null);
     return true;
   }

@@ -172,9 +172,11 @@ export class Provenance implements NumberWitness {
   ): void {
     const number = this.#decode(holder, lo, hi, page);
     const site = this.#use("reads", holder, number, TOLD[this.#toldBy(told, holder, lo, hi)], page);
-    if (told === TOLD_NOTHING)
-      this.#broken(KINDS_ARE_KNOWN, page, `${site} takes ${number.text} for a pfn`);
-    else if (this.#ownKind && holder !== IN_SNAPSHOT && number.isPrivate !== isPrivate)
+    if (told === TOLD_NOTHING) {
+      this.#broken(KINDS_ARE_KNOWN, page, `${site} takes ${number.text} for what it looks for`);
+      return;
+    }
+    if (this.#ownKind && holder !== IN_SNAPSHOT && number.isPrivate !== isPrivate)
       this.#broken(MARKED_AS_IT_IS, page, `${site} takes ${number.text} for another kind`);
     const made = this.#made.get(number.key);
     // A scan meets what nobody ever named; a frame's number is the frame.

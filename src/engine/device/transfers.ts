@@ -86,8 +86,7 @@ export class Transfers {
   }
 
   /** RAM for what a device has; nothing for a place that has no page. */
-  readonly #ram: GivePage = (from, _i, order) =>
-    from < 0 ? EINVAL : this.#c.allocSystem(order);
+  readonly #ram: GivePage = (from, _i, order) => (from < 0 ? EINVAL : this.#c.allocSystem(order));
 
   /**
    * Between setup and pages: `dst` gets a page with the contents of each entry of

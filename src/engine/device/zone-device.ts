@@ -163,6 +163,16 @@ export class ZoneDevice {
     this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage * 2 ** order);
   }
 
+  /** A folio in service was cut into folios of a smaller order: each gives its own rows back. */
+  splitRows(page: number, order: number, newOrder: number): void {
+    if (this.choice.deviceLifetime !== "request") return;
+    const { record } = this.of(page);
+    const bytes = record.bytesPerPage * 2 ** newOrder;
+    for (let at = page; at < page + 2 ** order; at += 2 ** newOrder)
+      this.area.take(record.rowRef(at), record.rowOff(at), bytes);
+    this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage * 2 ** order);
+  }
+
   /** First page of the chunk that a page belongs to: chunks are counted from the start of a range. */
   chunkOf(map: DevPagemap, page: number): number {
     const start = map.rangeOf(page)?.start ?? page;
@@ -245,10 +255,14 @@ export class ZoneDevice {
       }
   }
 
-  /** First page whose row does not lie in the arena page that this one's begins in. */
+  /** The row of a page is not there: the first page behind it whose row may be. */
   #behindGap(record: DeviceRecord, page: number): number {
-    const left = this.area.bytesLeft(record.rowRef(page), record.rowOff(page));
-    return page + Math.ceil(left / record.bytesPerPage);
+    const { area } = this;
+    const ref = record.rowRef(page);
+    const off = record.rowOff(page);
+    const at = area.pageOf(ref, off);
+    const bytes = area.bytesLeft(ref, off) + (area.nextThere(at + 1) - at - 1) * area.pageBytes;
+    return page + Math.ceil(bytes / record.bytesPerPage);
   }
 
   /** First page of the stretch that is in service; −1 for none. */

@@ -24,6 +24,8 @@ import { MIGRATE_UNMOVABLE } from "./zones.js";
 const ZEROES = new Int32Array(4);
 /** Bytes of the table for one page: frame + 1, and users. */
 const ENTRY = 8;
+/** Behind the entries: frames of each group of so many pages, so that gaps are passed over. */
+const GROUP = 512;
 
 export class DeviceArea {
   readonly w: Words;
@@ -38,7 +40,7 @@ export class DeviceArea {
 
   /** Bytes of the table of that many arena pages. */
   static bytes(pages: number): number {
-    return 16 + pages * ENTRY;
+    return 16 + pages * ENTRY + Math.ceil(pages / GROUP) * 4;
   }
 
   /** Arena pages `first` … `first + pages − 1`. */
@@ -63,6 +65,11 @@ export class DeviceArea {
   /** Frames that are taken now. */
   get frames(): number {
     return this.w.load32(this.#table, 0);
+  }
+
+  /** Place of a group's count in the table. */
+  #group(page: number): number {
+    return 16 + this.#pages * ENTRY + Math.floor(page / GROUP) * 4;
   }
 
   /** Index of the arena page that has byte `at` behind a reference. */
@@ -101,9 +108,14 @@ export class DeviceArea {
     return page >= 0 && page < this.#pages && this.w.load32(this.#table, 16 + page * ENTRY) !== 0;
   }
 
+  /** Bytes of an arena page. */
+  get pageBytes(): number {
+    return this.#refsPerPage * 16;
+  }
+
   /** Bytes from a place to the end of its arena page. */
   bytesLeft(ref: Ref, off: number): number {
-    const size = this.#refsPerPage * 16;
+    const size = this.pageBytes;
     return size - (((ref % this.#refsPerPage) * 16 + off) % size);
   }
 
@@ -126,6 +138,7 @@ export class DeviceArea {
     w.store32(this.#table, at, pfn + 1);
     w.store32(this.#table, at + 4, 1);
     w.add32(this.#table, 0, 1);
+    w.add32(this.#table, this.#group(page), 1);
     const refs = this.#refsPerPage;
     w.fillRun(((this.#first + page) * refs) as Ref, 0, ZEROES, refs, null, 0, 0);
     return true;
@@ -138,18 +151,27 @@ export class DeviceArea {
     const pfn = w.load32(this.#table, at) - 1;
     w.store32(this.#table, at, 0);
     w.add32(this.#table, 0, -1);
+    w.add32(this.#table, this.#group(page), -1);
     this.#design.release(pfn, 0);
     this.#allocator.free(pfn, 0);
   }
 
   /** Every frame that is taken, with the arena page that it is behind and how many use it. */
   forEachFrame(visit: (pfn: number, page: number, users: number) => void): void {
-    let left = this.frames;
-    for (let page = 0; left > 0 && page < this.#pages; page++) {
+    for (let page = this.nextThere(0); page < this.#pages; page = this.nextThere(page + 1)) {
       const pfn = this.w.load32(this.#table, 16 + page * ENTRY) - 1;
-      if (pfn < 0) continue;
-      left--;
       visit(pfn, page, this.w.load32(this.#table, 16 + page * ENTRY + 4));
     }
+  }
+
+  /** The first arena page from `page` on that has a frame; beyond them all for none. */
+  nextThere(page: number): number {
+    let at = page;
+    while (at < this.#pages && !this.#has(at))
+      at =
+        this.w.load32(this.#table, this.#group(at)) === 0
+          ? (Math.floor(at / GROUP) + 1) * GROUP
+          : at + 1;
+    return at;
   }
 }

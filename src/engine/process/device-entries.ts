@@ -39,6 +39,10 @@ export interface DeviceEntries {
   isFound(lo: number, hi: number): boolean;
   /** Whether a PMD entry can be split (device-private) or has to be waited for. */
   isSplittable(lo: number, hi: number): boolean;
+  /** A folio behind the RAM is about to be cut, while it says itself whose it is … */
+  cutBegins(folio: Ref): void;
+  /** … and was: each of its parts must say so. */
+  cutEnds(pfn: number, order: number, newOrder: number): void;
   /** free_zone_device_folio of frames behind the RAM. */
   free(folio: Ref, pfn: number): void;
   /** folio_is_longterm_pinnable, of a frame behind the RAM. */

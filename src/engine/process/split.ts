@@ -159,6 +159,8 @@ export class Splits {
     const memcg = core.pointer(folio, layout.memcg);
     const swapcache = anon && (flags & PG_SWAPCACHE) !== 0;
     const slot = swapcache ? folios.private(folio) : 0;
+    const device = pfn >= machine.deviceFirst ? this.base.device : null;
+    device?.cutBegins(folio);
     deferred.remove(folio, order);
     if (listed) folios.lruDel(folio, order);
     const oldCache = design.cacheFor(type, order);
@@ -181,8 +183,10 @@ export class Splits {
       if (memcg !== NONE) this.base.memcgs.chargeDescriptor(memcg, pfn + at, newOrder, 1);
       // The caller's reference, and the cache's.
       folios.unfreeze(part, 1 + (inCache ? pages : 0));
-      if (!keeps && (listed || at > 0)) folios.lruAdd(part, newOrder);
+      // Pages of devices are on no list.
+      if (!keeps && device === null && (listed || at > 0)) folios.lruAdd(part, newOrder);
     }
+    device?.cutEnds(pfn, order, newOrder);
     if (keeps) return;
     for (let at = 0; at < (anon ? 1 << order : 0); at += pages)
       this.unmap.restore(

@@ -65,7 +65,7 @@ export class Machine {
   /** Books that do not add up, by what they say; with what is mapped by whom. */
   books(): string[] {
     const { devices, kernel } = this;
-    const { naming, record, privates, zoneDevice, pagemaps } = devices;
+    const { record, privates, zoneDevice, pagemaps } = devices;
     const wrong: string[] = [];
     const mapped = new Map<number, number>();
     for (const { mm } of kernel.processes.values())
@@ -89,6 +89,11 @@ export class Machine {
         }
         const folio = record.folioOf(page);
         const order = record.orderOf(page);
+        if (order < 0 || order > 9 || record.blockOf(page) !== page) {
+          wrong.push(`folios in service are whole: page ${page}`);
+          page++;
+          continue;
+        }
         const n = mapped.get(page) ?? 0;
         const counts = privates.counts.total(folio, order);
         if (counts !== n)
@@ -100,7 +105,6 @@ export class Machine {
         page += 1 << order;
       }
     }
-    void naming;
     return wrong;
   }
 
@@ -166,8 +170,8 @@ export class Gpu {
     return this.machine.devices.bringBack(args);
   }
 
-  /** Pages of its own, from `offset` on, go back to RAM without any process. Those that stay. */
-  evict(offset: number, pages: number): number {
-    return this.machine.devices.transfers.evictPages(this.map, offset, pages, 1);
+  /** Pages of its own go back to RAM without any process. Those that stay. */
+  evict(offsets: readonly number[]): number {
+    return this.machine.devices.transfers.evictPages(this.map, offsets, 1);
   }
 }

@@ -65,15 +65,15 @@ export function boot(design: string, request: KernelRequest = {}): Booted {
  * One machine for the tests of a `describe`, which leave it as they found it; gone
  * with the last of them.
  */
-export function sharedMachine(design: string): () => Booted {
+export function sharedMachine(design: string, request: KernelRequest = {}): () => Booted {
   let booted: Booted | null = null;
   beforeAll(() => {
-    booted = boot(design);
+    booted = boot(design, request);
   });
   afterAll(() => {
     booted = null;
   });
-  return () => booted ?? boot(design);
+  return () => booted ?? boot(design, request);
 }
 
 /** Rules that do not know pages of devices: they count them nowhere while any is in service. */

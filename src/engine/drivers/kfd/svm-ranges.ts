@@ -149,7 +149,13 @@ export class SvmRangeList implements BoOwner {
   #vmaToVram(range: SvmRange, bo: SvmBo, vma: Ref, start: number, end: number): number {
     const { device } = this;
     const owner = device.owner;
-    const args = migrateArgs(end - start, { vma, start, end, flags: MIGRATE_VMA_SELECT_SYSTEM, owner });
+    const args = migrateArgs(end - start, {
+      vma,
+      start,
+      end,
+      flags: MIGRATE_VMA_SELECT_SYSTEM,
+      owner,
+    });
     const cursor = new VramCursor(bo.stretches, range.offset + start - range.start);
     let at = 0;
     const went = device.devices.migrateVma(args, (_from, i) => {

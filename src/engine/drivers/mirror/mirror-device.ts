@@ -3,22 +3,20 @@
  *
  * A private device keeps what it stores in pages of RAM that it allocates for each
  * of its own; a coherent one's pages are memory that the processor reads. Memory
- * comes in chunks, each a page map of its own, and what is free is in lists of
- * single pages and of huge ones beside the pages.
+ * comes in chunks, each a page map of its own and there for single pages or for huge
+ * ones, whichever it was made for. A coherent device has one chunk in the kernel, of
+ * single pages; here as many as its range has room for.
  *
  * Source: lib/test_hmm.c of the mm tree of July 2026 (dmirror_device,
  * dmirror_allocate_chunk, dmirror_devmem_alloc_page, dmirror_devmem_fault,
  * dmirror_devmem_free, dmirror_devmem_folio_split, dmirror_device_evict_chunk);
  * device-facts §4.1. Differs: free lists lie outside of the pages, as `request`
- * demands (device-facts §6).
+ * demands (device-facts §6), one for each chunk; pages of a huge page that was split
+ * are not handed out as single ones, but become a huge page again when all are back.
  */
 import { MmError } from "../../errors.js";
 import type { Ref } from "../../../units.js";
-import {
-  MEMORY_DEVICE_COHERENT,
-  MEMORY_DEVICE_PRIVATE,
-  ENOMEM,
-} from "../../device/kinds.js";
+import { MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PRIVATE, ENOMEM } from "../../device/kinds.js";
 import type { DeviceFault } from "../../device/device-fault.js";
 import type { Devices } from "../../device/devices.js";
 import {
@@ -65,6 +63,8 @@ export interface OpenMirror {
 
 interface Chunk {
   readonly map: DevPagemap;
+  /** Whether it is for huge pages. */
+  readonly large: boolean;
   readonly free: OutsideListAllocator;
   /** It is being taken away: what comes back is not handed out again. */
   removing: boolean;
@@ -91,7 +91,7 @@ export class MirrorDevice {
     this.isPrivate = config.kind === "private";
     this.backing = new Backing(devices);
     this.#chunkPages = config.chunkPages ?? CHUNK_PAGES;
-    this.#chunks.push(this.#makeChunk());
+    this.#chunks.push(this.#makeChunk(false));
   }
 
   /** Pages of its memory that are free. */
@@ -104,7 +104,7 @@ export class MirrorDevice {
     return this.#chunks.map((c) => c.map);
   }
 
-  #makeChunk(): Chunk {
+  #makeChunk(large: boolean): Chunk {
     const { devices } = this;
     const index = this.#chunks.length;
     const pages = this.#chunkPages;
@@ -119,20 +119,23 @@ export class MirrorDevice {
         ? { ...common, type: MEMORY_DEVICE_PRIVATE, pages }
         : { ...common, type: MEMORY_DEVICE_COHERENT, ranges: [this.#rangeOf(index)] },
     );
-    return { map, free: new OutsideListAllocator(pages), removing: false };
+    return { map, large, free: new OutsideListAllocator(pages), removing: false };
   }
 
   #rangeOf(index: number): PhysicalRange {
     const { start = 0, pages = 0 } = this.config.range ?? {};
     const first = index * this.#chunkPages;
     // Beyond its memory: a range that is refused.
-    return { start: start + first, pages: first + this.#chunkPages <= pages ? this.#chunkPages : 0 };
+    return {
+      start: start + first,
+      pages: first + this.#chunkPages <= pages ? this.#chunkPages : 0,
+    };
   }
 
   /** dmirror_allocate_chunk: one more; false where there is none to be had. */
-  #grow(): boolean {
+  #grow(large: boolean): boolean {
     try {
-      this.#chunks.push(this.#makeChunk());
+      this.#chunks.push(this.#makeChunk(large));
       return true;
     } catch (error) {
       if (error instanceof MmError) return false;
@@ -151,20 +154,31 @@ export class MirrorDevice {
     const order = large ? PMD_ORDER : 0;
     const store = this.isPrivate ? this.backing.alloc(order) : 0;
     if (store < 0) return store;
-    let chunk = this.#chunks.find((c) => !c.removing && c.free.freePages >= 1 << order);
-    let offset = chunk?.free.alloc(order) ?? -1;
-    if (offset < 0 && this.#grow()) {
-      chunk = this.#chunks[this.#chunks.length - 1];
-      offset = chunk.free.alloc(order);
-    }
-    const page = chunk === undefined || offset < 0 ? ENOMEM : this.devices.activate(chunk.map, offset, order);
+    const page = this.#take(large, order);
     if (page < 0) {
-      if (offset >= 0) chunk?.free.free(offset, order);
       if (this.isPrivate) this.backing.free(store, order);
       return page;
     }
     if (this.isPrivate) this.devices.setData(page, store);
     this.allocated += 1 << order;
+    return page;
+  }
+
+  /** A page of a chunk that has one, or of a new chunk. */
+  #take(large: boolean, order: number): number {
+    for (const { map, free, large: isLarge, removing } of this.#chunks) {
+      const offset = isLarge === large && !removing ? free.alloc(order) : -1;
+      if (offset >= 0) return this.#activate(map, free, offset, order);
+    }
+    if (!this.#grow(large)) return ENOMEM;
+    const { map, free } = this.#chunks[this.#chunks.length - 1];
+    const offset = free.alloc(order);
+    return offset < 0 ? ENOMEM : this.#activate(map, free, offset, order);
+  }
+
+  #activate(map: DevPagemap, free: OutsideListAllocator, offset: number, order: number): number {
+    const page = this.devices.activate(map, offset, order);
+    if (page < 0) free.free(offset, order);
     return page;
   }
 
@@ -194,8 +208,7 @@ export class MirrorDevice {
     if (tail === null) {
       chunk.free.split(chunk.map.offsetOf(head), PMD_ORDER, 0);
       if (this.isPrivate) this.backing.split(this.devices.data(head));
-    } else if (this.isPrivate)
-      this.devices.setData(tail, this.devices.data(head) + tail - head);
+    } else if (this.isPrivate) this.devices.setData(tail, this.devices.data(head) + tail - head);
   }
 
   /** MIGRATE_VMA_SELECT_… for its own kind of memory. */
@@ -275,7 +288,12 @@ export class MirrorDevice {
     for (const mirror of this.open) if (mirror.mm === mm) mirror.table.erase(vpn, vpn + pages);
   }
 
-  /** HMM_DMIRROR_RELEASE, closing: everything comes back to RAM, and the memory goes. */
+  /** Closing: everything that processes have here comes back to RAM. */
+  evict(): void {
+    for (const { map } of this.#chunks) this.#evict(map);
+  }
+
+  /** HMM_DMIRROR_RELEASE, unloading the module: everything comes back to RAM, and the memory goes. */
   removeChunks(): void {
     for (const chunk of this.#chunks) chunk.removing = true;
     for (const chunk of [...this.#chunks]) {

@@ -383,7 +383,7 @@ export class Mirror implements OpenMirror {
     return refusal(0);
   }
 
-  /** close: the process is no longer mirrored, and the device's memory goes back. */
+  /** close: the process is no longer mirrored, and what the device has of any process goes back. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -392,7 +392,7 @@ export class Mirror implements OpenMirror {
     this.table.erase(0, ALL_PAGES);
     this.device.open.delete(this);
     core.freeObject(O_KMALLOC, this.#words);
-    this.device.removeChunks();
+    this.device.evict();
   }
 }
 

@@ -124,7 +124,8 @@ export class Uvmem {
     const args = this.#args(devices.vmaLookup(guest.mm, vpn), vpn, MIGRATE_VMA_SELECT_SYSTEM);
     const error = migrate.setup(args);
     if (error !== 0) return error;
-    let page = (flagsAt(args.src, 0) & MIGRATE_PFN_MIGRATE) === 0 ? EBUSY : this.#getPage(guest, gfn);
+    let page =
+      (flagsAt(args.src, 0) & MIGRATE_PFN_MIGRATE) === 0 ? EBUSY : this.#getPage(guest, gfn);
     if (page >= 0) {
       // uv_page_in
       if (copy) devices.copy(pfns.page(args.src, 0), page);

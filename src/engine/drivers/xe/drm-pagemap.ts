@@ -40,10 +40,17 @@ const NONE = 0 as Ref;
 /** drm_pagemap_evict_to_ram: once, and two more times. */
 const EVICT_TRIES = 3;
 
+/** A process that shares its memory with the device. */
+export interface DevmemOwner {
+  readonly mm: Ref;
+  /** mmget_not_zero */
+  readonly isAlive: boolean;
+}
+
 /** struct drm_pagemap_devmem: device memory for a range; what makes it knows where it lies. */
 export interface Devmem {
-  /** Process of the range, kept by whoever mirrors it. */
-  readonly mm: Ref;
+  /** The process that its range is of. */
+  readonly owner: DevmemOwner;
   readonly pages: number;
   /** completion: no page of it is in service any more. */
   detached: boolean;
@@ -106,7 +113,7 @@ export class DrmPagemap {
    */
   migrateToDevmem(devmem: Devmem, start: number, end: number): number {
     const { devices } = this;
-    const { mm } = devmem;
+    const { mm } = devmem.owner;
     const vma = devices.vmaLookup(mm, start);
     const refused =
       vma === NONE
@@ -216,7 +223,7 @@ export class DrmPagemap {
   evictToRam(devmem: Devmem): number {
     const { devices, map } = this;
     for (let tries = 0; tries < EVICT_TRIES; tries++) {
-      if (!devices.isAlive(devmem.mm)) return EFAULT;
+      if (!devmem.owner.isAlive) return EFAULT;
       devices.transfers.evictPages(map, devmem.populate(), 1);
       if (devmem.detached) return 0;
     }

@@ -21,7 +21,7 @@ import {
 } from "../../device/driver-api.js";
 import { BuddyAllocator } from "../allocators/buddy.js";
 import { GpuTable } from "../gpu-table.js";
-import { DrmPagemap, type Devmem } from "./drm-pagemap.js";
+import { DrmPagemap, type Devmem, type DevmemOwner } from "./drm-pagemap.js";
 
 /** fault_chunk_sizes: 2 MiB, 64 KiB, 4 KiB, in pages. */
 const PIECES = [512, 16, 1];
@@ -35,14 +35,19 @@ interface Block {
 
 /** struct xe_bo with its drm_pagemap_devmem. */
 class XeBo implements Devmem {
-  readonly mm: Ref;
+  readonly owner: DevmemOwner;
   readonly pages: number;
   readonly blocks: readonly Block[];
   readonly #free: (bo: XeBo) => void;
   detached = false;
 
-  constructor(mm: Ref, pages: number, blocks: readonly Block[], free: (bo: XeBo) => void) {
-    this.mm = mm;
+  constructor(
+    owner: DevmemOwner,
+    pages: number,
+    blocks: readonly Block[],
+    free: (bo: XeBo) => void,
+  ) {
+    this.owner = owner;
     this.pages = pages;
     this.blocks = blocks;
     this.#free = free;
@@ -88,7 +93,7 @@ export class XeDevice {
   }
 
   /** xe_bo_create_locked in VRAM; null, with nothing taken, where no eviction makes room. */
-  #newBo(mm: Ref, pages: number): XeBo | null {
+  #newBo(owner: DevmemOwner, pages: number): XeBo | null {
     let blocks = this.#allocBlocks(pages);
     for (const victim of this.#lru) {
       if (blocks !== null) break;
@@ -96,7 +101,7 @@ export class XeDevice {
       blocks = this.#allocBlocks(pages);
     }
     if (blocks === null) return null;
-    const bo = new XeBo(mm, pages, blocks, (it) => this.#release(it));
+    const bo = new XeBo(owner, pages, blocks, (it) => this.#release(it));
     this.#lru.add(bo);
     return bo;
   }
@@ -129,8 +134,8 @@ export class XeDevice {
    * xe_drm_pagemap_populate_mm, with the process locked: one piece in an object of
    * its own. 0; −ENOSPC, and what drm_pagemap says.
    */
-  populateMm(mm: Ref, start: number, end: number): number {
-    const bo = this.#newBo(mm, end - start);
+  populateMm(owner: DevmemOwner, start: number, end: number): number {
+    const bo = this.#newBo(owner, end - start);
     return bo === null ? ENOSPC : this.dpagemap.migrateToDevmem(bo, start, end);
   }
 
@@ -144,10 +149,11 @@ export class XeDevice {
 }
 
 /** drm_gpusvm: what a process shares with the GPU. */
-export class XeSvm {
+export class XeSvm implements DevmemOwner {
   readonly device: XeDevice;
   readonly mm: Ref;
   readonly gpu: GpuTable;
+  #closed = false;
 
   /** xe_svm_init. Throws MmError (ENOMEM). */
   constructor(device: XeDevice, process: Process) {
@@ -168,15 +174,20 @@ export class XeSvm {
     for (let at = addr / PAGE_SIZE; at < end;) {
       const from = at;
       const pages = PIECES.find((n) => from % n === 0 && from + n <= end) ?? 1;
-      if (this.device.populateMm(this.mm, at, at + pages) === 0) went += pages;
+      if (this.device.populateMm(this, at, at + pages) === 0) went += pages;
       at += pages;
     }
     devices.mmapReadUnlock(this.mm);
     return went;
   }
 
+  get isAlive(): boolean {
+    return !this.#closed && this.device.devices.isAlive(this.mm);
+  }
+
   /** xe_svm_fini */
   close(): void {
+    this.#closed = true;
     this.gpu.close();
   }
 }

@@ -89,7 +89,7 @@ export class Rig implements Bench {
     this.largest = options.largest;
     const memory = memoryFor(options.largest);
     this.kernel = Kernel.boot(
-      { memory, device: { private: Math.max(256 * MIB, memory), span: 128 * MIB } },
+      { memory, device: { private: Math.max(512 * MIB, memory), span: 128 * MIB } },
       design,
     );
     this.devices = Devices.attach(this.kernel);

@@ -21,7 +21,7 @@ const PAGES = HUGE / PAGE;
 export default defineScenario({
   name: "device huge pages",
   about: "a huge page moves to a device, is split there, and comes back",
-  machine: { memory: "64MiB", device: { private: "128MiB", span: "128MiB" } },
+  machine: { memory: "64MiB", device: { private: "256MiB", span: "128MiB" } },
 
   run(s) {
     const { kernel, devices } = s;

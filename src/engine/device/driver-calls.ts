@@ -16,6 +16,8 @@ import { MM_MMAP_LOCK, MM_MM_USERS } from "../layout/generated/offsets.js";
 import type { Ref } from "../../units.js";
 import type { Base } from "../process/base.js";
 import { downRead, upRead } from "../process/locks.js";
+import type { Operations } from "../process/operations.js";
+import { EFAULT } from "./kinds.js";
 import type { MigrateVmaArgs } from "./migrate-args.js";
 import type { Moves } from "./moves.js";
 import type { DevPagemap, PagemapConfig } from "./pagemap.js";
@@ -27,6 +29,7 @@ import type { ZoneDevice } from "./zone-device.js";
 const NONE = 0 as Ref;
 
 export abstract class DriverCalls {
+  abstract readonly kernel: Operations;
   abstract readonly base: Base;
   abstract readonly choice: Design;
   abstract readonly moves: Moves;
@@ -129,6 +132,11 @@ export abstract class DriverCalls {
     return this.base.w.load32(mm, MM_MM_USERS) > 0;
   }
 
+  /** fixup_user_fault: what a page needs to be read or written is done as for an access. 0 or −EFAULT. */
+  fixupUserFault(mm: Ref, vpn: number, write: boolean): number {
+    return this.kernel.faults.handle(mm, vpn, write) === 0 ? 0 : EFAULT;
+  }
+
   /** A whole migration (see Transfers.migrateVma): pages that migrated, or −EINVAL. */
   migrateVma(args: MigrateVmaArgs, give: GivePage): number {
     return this.transfers.migrateVma(args, give);
@@ -139,7 +147,12 @@ export abstract class DriverCalls {
     return this.transfers.bringBack(args);
   }
 
-  /** Brings all pages of a map back to RAM; pages that stay in service (see Transfers.evictPages). */
+  /** Brings the pages at some offsets back to RAM; pages that stay in service (see Transfers.evictPages). */
+  evictPages(map: DevPagemap, offsets: ArrayLike<number>): number {
+    return this.transfers.evictPages(map, offsets);
+  }
+
+  /** The same of all pages: before the map goes. */
   evictAll(map: DevPagemap): number {
     return this.transfers.evictAll(map);
   }

@@ -20,6 +20,7 @@ import type { DeviceEntries } from "../process/device-entries.js";
 import {
   SWP_DEVICE_EXCLUSIVE,
   SWP_DEVICE_WRITE,
+  swapOffset,
   swapType,
   isDevicePrivate,
 } from "../process/entry.js";
@@ -233,7 +234,7 @@ export class Entries implements DeviceEntries {
     const exclusive = swapType(hi) === SWP_DEVICE_EXCLUSIVE;
     // Before a walk knew of kinds, a device-private entry of the same number would do.
     const taken = this.mutants.aliasing && isDevicePrivate(lo, hi);
-    if ((!exclusive && !taken) || this.numbers.lent(lo, hi) !== pfn) return false;
+    if ((!exclusive && !taken) || swapOffset(lo, hi) !== pfn) return false;
     this.exclusive.takeBack(vma, table, vpn, lo, hi);
     return true;
   }

@@ -163,7 +163,8 @@ export class Moves {
     // Before the walk knew of kinds, a frame of the same number would do.
     if (!this.mutants.aliasing || (lo & PTE_THERE) === 0) return false;
     const { witness } = this.numbers;
-    if (witness !== null) witness.read(IN_PAGE_TABLE, TOLD_NOTHING, true, lo, hi, page);
+    if (witness !== null && this.numbers.naming.ownKind)
+      witness.read(IN_PAGE_TABLE, TOLD_NOTHING, true, lo, hi, page);
     return ptePfn(lo, hi) === this.numbers.low(page);
   }
 

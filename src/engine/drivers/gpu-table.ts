@@ -81,9 +81,9 @@ export class GpuTable {
     };
   }
 
-  /** Pages that the GPU has mapped. */
-  get size(): number {
-    return this.#entries.size;
+  /** What the GPU has mapped: for who compares it with the process. */
+  entries(): { vpn: number; page: number; write: boolean }[] {
+    return [...this.#entries].map(([vpn, entry]) => ({ vpn, ...entry }));
   }
 
   #invalidate(range: MmuNotifierRange, seq: number): boolean {
@@ -149,7 +149,7 @@ export class GpuTable {
       if (!same) continue;
       if (!write || this.#entries.get(vpn)?.write === true) return 0;
       // Shared by fork: hmm_range_fault gives an owner its pages as they are.
-      if (devices.kernel.faults.handle(this.mm, vpn, true) !== 0) return EFAULT;
+      if (devices.fixupUserFault(this.mm, vpn, true) !== 0) return EFAULT;
     }
     return EBUSY;
   }

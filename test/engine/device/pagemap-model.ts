@@ -14,7 +14,11 @@ import {
   MEMORY_DEVICE_PCI_P2PDMA,
   MEMORY_DEVICE_PRIVATE,
 } from "../../../src/engine/device/kinds.js";
-import type { DevPagemap, PagemapConfig, PhysicalRange } from "../../../src/engine/device/pagemap.js";
+import type {
+  DevPagemap,
+  PagemapConfig,
+  PhysicalRange,
+} from "../../../src/engine/device/pagemap.js";
 import { MISC_UNKNOWN, T_MISC } from "../../../src/engine/design/word/axis-types.js";
 import { parseDesign } from "../../../src/engine/design/presets.js";
 import { Kernel, type KernelRequest } from "../../../src/engine/process/kernel.js";
@@ -157,7 +161,10 @@ export class PagemapWalk {
     assert.equal(must, 0);
     const pages = config.size === undefined ? map.pages : Math.ceil(config.size / 4096);
     const ranges = config.ranges ?? [{ start: map.first, pages }];
-    assert.equal(map.pages, ranges.reduce((sum, r) => sum + r.pages, 0));
+    assert.equal(
+      map.pages,
+      ranges.reduce((sum, r) => sum + r.pages, 0),
+    );
     const model: ModelMap = {
       map,
       type: config.type,
@@ -176,7 +183,8 @@ export class PagemapWalk {
 
   /** Chunks that a stretch of pages lies in are touched. */
   #touch(m: ModelMap, page: number, pages: number): void {
-    const { start } = m.ranges.find((r) => page >= r.start && page < r.start + r.pages) ?? m.ranges[0];
+    const { start } =
+      m.ranges.find((r) => page >= r.start && page < r.start + r.pages) ?? m.ranges[0];
     for (let at = page; at < page + pages; at++) m.chunks.add(at - ((at - start) % BLOCK));
   }
 
@@ -191,7 +199,9 @@ export class PagemapWalk {
     if (order > (m.type === MEMORY_DEVICE_PRIVATE ? 9 : 18)) return false;
     const page = this.#pageAt(m, offset);
     const last = page + 2 ** order - 1;
-    return page >= 0 && page % 2 ** order === 0 && m.ranges.some((r) => has([r], page) && has([r], last));
+    return (
+      page >= 0 && page % 2 ** order === 0 && m.ranges.some((r) => has([r], page) && has([r], last))
+    );
   }
 
   #inWay(m: ModelMap, offset: number, order: number): [number, number] | null {
@@ -309,7 +319,7 @@ export class PagemapWalk {
       return;
     }
     // Nobody waits for who still holds device-dax memory: its driver must.
-    for (const [offset, folio] of [...m.active])
+    for (const [offset, folio] of m.active)
       for (let i = folio.refs; i > 0; i--) this.#drop(m, offset);
     assert.equal(this.devices.pagemaps.unmap(m.map), 0);
     assert.equal(m.map.state, "dead");
@@ -330,9 +340,16 @@ export class PagemapWalk {
         subtype: MISC_UNKNOWN,
         refs: 0,
       })),
-      pagemaps: this.maps.map((m) => ({ words: m.map.words, refs: m.looked, who: "get_dev_pagemap" })),
+      pagemaps: this.maps.map((m) => ({
+        words: m.map.words,
+        refs: m.looked,
+        who: "get_dev_pagemap",
+      })),
     });
-    assert.deepEqual(found.slice(0, 3).map((v) => v.message), []);
+    assert.deepEqual(
+      found.slice(0, 3).map((v) => v.message),
+      [],
+    );
     assert.deepEqual(this.devices.zoneDevice.warnings, []);
   }
 
@@ -364,7 +381,8 @@ export class PagemapWalk {
       assert.equal(m.map.pageAt(offset), page);
       assert.equal(m.map.offsetOf(page), offset);
       const at = this.#inWay(m, offset, 0);
-      const count = (at === null ? 0 : (m.active.get(at[0])?.refs ?? 0)) + (this.#fromOne(m) ? 1 : 0);
+      const count =
+        (at === null ? 0 : (m.active.get(at[0])?.refs ?? 0)) + (this.#fromOne(m) ? 1 : 0);
       assert.equal(this.devices.zoneDevice.refcountOf(page), count, `page ${page}`);
       // Where pages are requested an idle one is not even to be asked.
       if (count > 0 || this.#init)
@@ -380,7 +398,8 @@ export class PagemapWalk {
       const { record } = this.devices.zoneDevice.of(page);
       const first = record.rowRef(page) * 16 + record.rowOff(page);
       const last = first + n * record.bytesPerPage - 1;
-      for (let at = Math.floor(first / 4096); at <= Math.floor(last / 4096); at++) pages.add(`r${at}`);
+      for (let at = Math.floor(first / 4096); at <= Math.floor(last / 4096); at++)
+        pages.add(`r${at}`);
     };
     for (const m of this.maps) {
       if (deviceLifetime === "static") for (const r of m.ranges) rows(r.start, r.pages);
@@ -406,8 +425,8 @@ export class PagemapWalk {
 
   /** Everything goes: nothing may be left. */
   finish(): void {
-    for (const m of [...this.maps]) {
-      for (const [offset, { refs }] of [...m.active])
+    for (const m of this.maps.slice()) {
+      for (const [offset, { refs }] of m.active)
         for (let i = 0; i < refs; i++) this.#drop(m, offset);
       if (m.looked > 0) m.map.put(m.looked);
       m.looked = 0;

@@ -5,7 +5,8 @@ import { DesignError, parseDesign } from "../../../src/engine/design/presets.js"
 import { Kernel, type KernelRequest } from "../../../src/engine/process/kernel.js";
 import type { Process } from "../../../src/engine/process/process.js";
 import { inspectKernel } from "../../../src/engine/sanitizer/process/sanitizer.js";
-import type { Holdings } from "../../../src/engine/sanitizer/process/shape.js";
+import { watchDevices } from "../../../src/engine/sanitizer/device/sanitizer.js";
+import type { GpuTable } from "../../../src/engine/drivers/gpu-table.js";
 
 export const PAGE = 4096;
 const WORDS = ["today", "page32", "memdesc16", "memdesc8", "slot64"];
@@ -58,6 +59,8 @@ export function boot(design: string, request: KernelRequest = {}): Booted {
     parseDesign(design),
   );
   const devices = Devices.attach(kernel);
+  // Where pages are requested nobody may touch an idle one.
+  watchDevices(devices);
   return { kernel, devices, before: kernel.settle() };
 }
 
@@ -76,14 +79,11 @@ export function sharedMachine(design: string, request: KernelRequest = {}): () =
   return () => booted ?? boot(design, request);
 }
 
-/** Rules that do not know pages of devices: they count them nowhere while any is in service. */
-const BLIND = ["RSS is what is mapped", "descriptors are objects", "mapped pages are folios"];
-
 /** Everything that is wrong: broken rules, and warnings of the device layer. */
-export function wrong({ kernel, devices }: Booted, holdings: Holdings = {}): string[] {
-  const busy = [...devices.pagemaps.maps.values()].some((map) => map.inService > 0);
-  const broken = inspectKernel(kernel, holdings).filter((v) => !busy || !BLIND.includes(v.rule));
-  return [...broken.map((v) => v.message), ...devices.zoneDevice.warnings];
+export function wrong({ kernel, devices }: Booted, gpus: readonly GpuTable[] = []): string[] {
+  const mirrors = gpus.map((gpu) => ({ mm: gpu.mm, entries: gpu.entries(), who: "a GPU" }));
+  const broken = inspectKernel(kernel, { mirrors }).map((v) => v.message);
+  return [...broken, ...devices.zoneDevice.warnings];
 }
 
 /** Anonymous private memory of a process. */

@@ -71,7 +71,7 @@ describe.each(DESIGNS)("%s", (design) => {
     expect(gpuByte(s, 21)).toBe(mark(21));
     expect(svms.gpu.write(at + 21 * PAGE + 6, Uint8Array.of(77))).toBe(0);
     expect(process.pagemap(at + 21 * PAGE).present).toBe(false);
-    expect(wrong(s)).toEqual([]);
+    expect(wrong(s, [svms.gpu])).toEqual([]);
 
     // The window of 16 pages is aligned in the address space, not in the range.
     const vpn = at / PAGE + 21;
@@ -92,7 +92,7 @@ describe.each(DESIGNS)("%s", (design) => {
     svms.setRange(at, 32 * PAGE, 2);
     expect(svms.toVram(at)).toBe(32);
     const child = process.fork();
-    expect(wrong(s)).toEqual([]);
+    expect(wrong(s, [svms.gpu])).toEqual([]);
     child.write(at + 5 * PAGE + 5, Uint8Array.of(200));
     expect(gpu.map.inService).toBeLessThan(32);
     expect(process.read(at + 5 * PAGE + 5, 1)[0]).toBe(mark(5));

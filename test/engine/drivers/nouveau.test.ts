@@ -82,7 +82,7 @@ describe.each(DESIGNS)("%s", (design) => {
     expect(used(s)).toEqual([30]);
     expect(lost(child, at, 8, 8)).toEqual([]);
     expect(used(s)).toEqual([22]);
-    expect(wrong(s)).toEqual([]);
+    expect(wrong(s, [svm.gpu])).toEqual([]);
     child.exit();
     expect(lost(process, at, 8)).toEqual([]);
     expect(lost(process, at, 16, 16)).toEqual([]);

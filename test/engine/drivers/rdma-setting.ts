@@ -1,6 +1,7 @@
 /** What the tests of RDMA share: a GPU with a window, a NIC beside it, a process, and how all of it goes. */
 import { expect } from "vitest";
-import type { MemoryRegion } from "../../../src/engine/drivers/rdma/memory-region.js";
+import type { DevPagemap } from "../../../src/engine/device/pagemap.js";
+import type { MemoryRegion, RegionPage } from "../../../src/engine/drivers/rdma/memory-region.js";
 import { PeerGpu, type PeerGpuConfig } from "../../../src/engine/drivers/rdma/peer-gpu.js";
 import {
   IB_ACCESS_LOCAL_WRITE,
@@ -19,6 +20,14 @@ export const HUGE = 512;
 export const RW = IB_ACCESS_ON_DEMAND | IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE;
 export const RO = IB_ACCESS_ON_DEMAND | IB_ACCESS_REMOTE_READ;
 
+/** For what does not depend on every axis: each name and record, both activations, two words. */
+export const SOME: readonly string[] = [
+  "today",
+  "device-offset",
+  "device-tuple",
+  "memdesc8+device-name=tuple+device-record=folio+activation=request+device-lifetime=request",
+].map((design) => `${design}+peer=alias`);
+
 export interface Setting extends Booted {
   readonly gpu: PeerGpu;
   readonly nic: RdmaDevice;
@@ -33,13 +42,32 @@ export function start(
   design: string,
   nicConfig: RdmaConfig = {},
   gpuConfig: Partial<PeerGpuConfig> = {},
+  request: KernelRequest = {},
 ): Setting {
-  const booted = boot(design, ROOM);
+  const { kernel, devices } = boot(design, request);
+  // The zero page is there for good once it was read.
+  const first = kernel.createProcess();
+  first.read(anon(first, 1), 1);
+  first.exit();
+  const booted: Booted = { kernel, devices, before: kernel.settle() };
   const bar = { start: booted.devices.pagemaps.span.start, pages: 2 * HUGE };
   const gpu = new PeerGpu(booted.devices, { pages: 2 * HUGE, bar, ...gpuConfig });
   const nic = new RdmaDevice(booted.devices, nicConfig);
   if (gpu.window !== null) nic.connect(gpu.window, "bus");
   return { ...booted, gpu, nic, process: booted.kernel.createProcess() };
+}
+
+/** The window of a GPU that has one. */
+export function windowOf({ window }: PeerGpu): DevPagemap {
+  if (window === null) throw new Error("the GPU has no window");
+  return window;
+}
+
+/** Page `i` as the NIC has it. */
+export function pageOf(region: MemoryRegion, i: number): RegionPage {
+  const page = region.page(i);
+  if (page === null) throw new Error(`page ${i} is not mapped`);
+  return page;
 }
 
 /** All goes: everything is back, nothing is mapped for the NIC, nothing is wrong. */

@@ -24,7 +24,6 @@ import {
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
   migrateArgs,
-  MmError,
   PAGE_SIZE,
   PMD_ORDER,
   PMD_PAGES,
@@ -41,12 +40,54 @@ const NONE = 0 as Ref;
 /** DMEM_CHUNK_SIZE: 2 MiB. */
 const CHUNK_PAGES = 512;
 
-/** struct nouveau_dmem_chunk */
-interface Chunk {
-  readonly map: DevPagemap;
-  readonly free: OutsideListAllocator;
+/** struct nouveau_dmem_chunk: a page map, and which of its pages are free. */
+class Chunk {
+  readonly #free = new OutsideListAllocator(CHUNK_PAGES);
+  #map: DevPagemap | null = null;
   /** Pages of it that are handed out. */
-  callocated: number;
+  callocated = 0;
+
+  /** Gets it a page map; 0 or a negative errno. */
+  register(dmem: NouveauDmem, name: string): number {
+    const map = dmem.devices.pagemaps.create({
+      name,
+      type: MEMORY_DEVICE_PRIVATE,
+      pages: CHUNK_PAGES,
+      owner: dmem,
+      nid: 0,
+      ops: {
+        folioFree: (page, order) => this.give(this.map.offsetOf(page), order),
+        migrateToRam: (fault) => dmem.migrateToRam(fault),
+        folioSplit: (head, tail) => this.#folioSplit(head, tail),
+      },
+    });
+    if (typeof map === "number") return map;
+    this.#map = map;
+    return 0;
+  }
+
+  get map(): DevPagemap {
+    if (this.#map === null) throw new RangeError("a chunk is used before it has a page map");
+    return this.#map;
+  }
+
+  /** Offset of 2^order pages that are free; negative for none. */
+  take(order: number): number {
+    const offset = this.#free.alloc(order);
+    if (offset >= 0) this.callocated += 1 << order;
+    return offset;
+  }
+
+  /** nouveau_dmem_folio_free */
+  give(offset: number, order: number): void {
+    this.callocated -= 1 << order;
+    this.#free.free(offset, order);
+  }
+
+  /** nouveau_dmem_folio_split: its parts come back one by one. */
+  #folioSplit(head: number, tail: number | null): void {
+    if (tail === null) this.#free.split(this.map.offsetOf(head), PMD_ORDER, 0);
+  }
 }
 
 export class NouveauDmem {
@@ -70,29 +111,9 @@ export class NouveauDmem {
   #chunkAlloc(): number {
     // nouveau_bo_new_pin
     if (this.#vramPages < CHUNK_PAGES) return ENOMEM;
-    let chunk: Chunk | null = null;
-    const self = (): Chunk => {
-      if (chunk === null) throw new RangeError("a chunk without pages hears of them");
-      return chunk;
-    };
-    try {
-      const map = this.devices.mapPages({
-        name: `nouveau chunk ${this.#chunks.length}`,
-        type: MEMORY_DEVICE_PRIVATE,
-        pages: CHUNK_PAGES,
-        owner: this,
-        nid: 0,
-        ops: {
-          folioFree: (page, order) => this.#folioFree(self(), page, order),
-          migrateToRam: (fault) => this.#migrateToRam(fault),
-          folioSplit: (head, tail) => this.#folioSplit(self(), head, tail),
-        },
-      });
-      chunk = { map, free: new OutsideListAllocator(CHUNK_PAGES), callocated: 0 };
-    } catch (error) {
-      if (error instanceof MmError) return -error.errno;
-      throw error;
-    }
+    const chunk = new Chunk();
+    const error = chunk.register(this, `nouveau chunk ${this.#chunks.length}`);
+    if (error !== 0) return error;
     this.#chunks.push(chunk);
     this.#vramPages -= CHUNK_PAGES;
     return 0;
@@ -102,11 +123,10 @@ export class NouveauDmem {
   #pageAlloc(order: number): number {
     for (;;) {
       for (const chunk of this.#chunks) {
-        const offset = chunk.free.alloc(order);
+        const offset = chunk.take(order);
         if (offset < 0) continue;
         const page = this.devices.activate(chunk.map, offset, order);
-        if (page < 0) chunk.free.free(offset, order);
-        else chunk.callocated += 1 << order;
+        if (page < 0) chunk.give(offset, order);
         return page;
       }
       const error = this.#chunkAlloc();
@@ -114,19 +134,8 @@ export class NouveauDmem {
     }
   }
 
-  /** nouveau_dmem_folio_free */
-  #folioFree(chunk: Chunk, page: number, order: number): void {
-    chunk.callocated -= 1 << order;
-    chunk.free.free(chunk.map.offsetOf(page), order);
-  }
-
-  /** nouveau_dmem_folio_split: its parts come back one by one. */
-  #folioSplit(chunk: Chunk, head: number, tail: number | null): void {
-    if (tail === null) chunk.free.split(chunk.map.offsetOf(head), PMD_ORDER, 0);
-  }
-
   /** nouveau_dmem_migrate_to_ram: the page, or all of a folio that one entry maps. */
-  #migrateToRam({ vma, vpn, page, huge }: DeviceFault): number {
+  migrateToRam({ vma, vpn, page, huge }: DeviceFault): number {
     const pages = huge ? PMD_PAGES : 1;
     const start = vpn - (vpn % pages);
     const flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE | (huge ? MIGRATE_VMA_SELECT_COMPOUND : 0);

@@ -176,8 +176,8 @@ export class SecureGuest implements UvmemOwner {
       pvt.removeGfn = false;
     }
     // gfn_to_pfn: the fault brings the secure page back, as an empty one.
-    const fault = this.uvmem.devices.kernel.faults.handle(this.mm, slot.vpn + i, true);
-    if (fault !== 0) return EFAULT;
+    const error = this.uvmem.devices.fixupUserFault(this.mm, slot.vpn + i, true);
+    if (error !== 0) return error;
     this.#mark(gfn, GFN_SHARED);
     return 0;
   }

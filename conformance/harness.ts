@@ -9,7 +9,7 @@
  * single pages, as in the kernel.
  *
  * After a case every rule of the sanitizer is looked at, with what the test has still
- * mapped and on its devices; then all is closed and ended, and there must be as many
+ * mapped, on its devices and in their tables; then all is closed and ended, and there must be as many
  * free pages as before and no warning of a page map. Nothing is left out of that
  * count: the zero pages, which stay, are there from the start.
  *
@@ -19,12 +19,16 @@ import { Devices } from "../src/engine/device/devices.js";
 import type { Design } from "../src/engine/design/presets.js";
 import { MISC_UNKNOWN, T_MISC } from "../src/engine/design/word/axis-types.js";
 import { Mirror } from "../src/engine/drivers/mirror/mirror.js";
+import { TAG_READ } from "../src/engine/drivers/mirror/mirror-table.js";
 import { MirrorDevice } from "../src/engine/drivers/mirror/mirror-device.js";
 import { MADV_HUGEPAGE } from "../src/engine/process/constants.js";
 import { Kernel } from "../src/engine/process/kernel.js";
 import type { OpenFile } from "../src/engine/process/open-file.js";
 import type { Process } from "../src/engine/process/process.js";
+import { ALL_PAGES } from "../src/engine/process/notifier/events.js";
+import { watchDevices } from "../src/engine/sanitizer/device/sanitizer.js";
 import { inspectKernel, watchKernel } from "../src/engine/sanitizer/process/sanitizer.js";
+import type { HeldMirror } from "../src/engine/sanitizer/process/shape.js";
 import type { HeldBlock } from "../src/engine/sanitizer/view.js";
 import type { Case, Variant } from "./cases/case.js";
 import { FIXTURES } from "./cases/case.js";
@@ -71,6 +75,15 @@ class Broken extends Error {
 const memoryFor = (pmds: number): number =>
   pmds <= SMALL ? 64 * MIB : (pmds * PMD_SIZE * 5) / 2 + 128 * MIB;
 
+/** What a device has in its table of a process. */
+function believed(mirror: Mirror): HeldMirror {
+  const entries: { vpn: number; page: number; write: boolean }[] = [];
+  mirror.table.forEach(0, ALL_PAGES, (vpn, page, tag) =>
+    entries.push({ vpn, page, write: tag !== TAG_READ }),
+  );
+  return { mm: mirror.mm, entries, who: mirror.device.name };
+}
+
 export class Rig implements Bench {
   readonly kernel: Kernel;
   readonly devices: Devices;
@@ -94,6 +107,7 @@ export class Rig implements Bench {
     );
     this.devices = Devices.attach(this.kernel);
     watchKernel(this.kernel);
+    watchDevices(this.devices.entries);
     this.kernel.base.core.content.spare = SPARE;
     this.#warm();
   }
@@ -161,7 +175,7 @@ export class Rig implements Bench {
       const before = this.kernel.settle();
       test = this.#begin(what, variant);
       what.run(test);
-      // this.#inspect("at its end");
+      this.#inspect("at its end");
       this.#finish(test);
       this.#left(before);
       return null;
@@ -200,7 +214,10 @@ export class Rig implements Bench {
 
   /** Every rule of the sanitizer. */
   #inspect(when: string): void {
-    const broken = inspectKernel(this.kernel, { blocks: this.#backing() });
+    const broken = inspectKernel(this.kernel, {
+      blocks: this.#backing(),
+      mirrors: [...this.#opened].map((mirror) => believed(mirror)),
+    });
     if (broken.length === 0) return;
     const told = broken.slice(0, TOLD).map((v) => v.message);
     const more = broken.length > TOLD ? [`and ${broken.length - TOLD} more`] : [];

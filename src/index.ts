@@ -186,6 +186,18 @@ export type { MirrorConfig } from "./engine/drivers/mirror/mirror-device.js";
 export { Mirror } from "./engine/drivers/mirror/mirror.js";
 export type { Answer } from "./engine/drivers/mirror/mirror.js";
 export { snapshotName } from "./engine/drivers/mirror/snapshot-codes.js";
+export { PeerGpu } from "./engine/drivers/rdma/peer-gpu.js";
+export type { PeerGpuConfig } from "./engine/drivers/rdma/peer-gpu.js";
+export {
+  IB_ACCESS_LOCAL_WRITE,
+  IB_ACCESS_ON_DEMAND,
+  IB_ACCESS_REMOTE_READ,
+  IB_ACCESS_REMOTE_WRITE,
+  RdmaDevice,
+} from "./engine/drivers/rdma/rdma-device.js";
+export type { PeerWay, RdmaConfig } from "./engine/drivers/rdma/rdma-device.js";
+export { MemoryRegion } from "./engine/drivers/rdma/memory-region.js";
+export type { Completion, RegionCounts, RegionPage } from "./engine/drivers/rdma/memory-region.js";
 
 // Scenarios for `memdesc run`.
 export { defineScenario, ScenarioError } from "./scenario/scenario.js";

@@ -5,16 +5,32 @@
  */
 import {
   bytes,
+  deviceIndex,
+  deviceOffset,
+  devicePage,
   order,
   pageCount,
   pfn,
   ref,
+  spaceId,
   type Bytes,
+  type DeviceIndex,
+  type DeviceOffset,
+  type DevicePage,
   type Order,
   type PageCount,
   type Pfn,
   type Ref,
+  type SpaceId,
 } from "../../src/units.js";
+import { pfnToPgmapOffset } from "../../src/engine/device/superseded.js";
+import type { DevPagemap } from "../../src/engine/device/pagemap.js";
+import type {
+  DeviceNaming,
+  OffsetNaming,
+  PhysicalNaming,
+  TupleNaming,
+} from "../../src/engine/design/device-name/axis.js";
 import type { KnowsHead, PageDesign } from "../../src/engine/design/word/axis.js";
 import { T_FILE, type PageType } from "../../src/engine/design/word/axis-types.js";
 import type { Memdesc16 } from "../../src/engine/design/word/memdesc16.js";
@@ -103,4 +119,56 @@ export function barePagesHaveWhatTheirWordHas(
   p32.barePageList.toFixed();
   // @ts-expect-error and a program for all designs cannot ask
   any.privateOf(0);
+}
+
+/** Numbers of device pages are of four kinds, none of which is another. */
+export function deviceNumbersDoNotMix(): readonly unknown[] {
+  // @ts-expect-error a frame number is no offset in the device address space
+  const a: DeviceOffset = pfn(1);
+  // @ts-expect-error an offset is no frame number
+  const b: Pfn = deviceOffset(0);
+  // @ts-expect-error a page of a space is none of the one address space
+  const c: DeviceOffset = deviceIndex(0);
+  // @ts-expect-error a space is no page of it
+  const d: DeviceIndex = spaceId(0);
+  // @ts-expect-error nor the other way round
+  const e: SpaceId = deviceIndex(0);
+  // @ts-expect-error a frame number is no place in the records
+  const f: DevicePage = pfn(1);
+  // @ts-expect-error a place in the records is no frame number
+  const g: Pfn = devicePage(1);
+  return [a, b, c, d, e, f, g];
+}
+
+/** From a pfn to a device-private page and back: only where device-private memory has pfns. */
+export function onlyPhysicalNamesHavePfns(
+  physical: PhysicalNaming,
+  offset: OffsetNaming,
+  tuple: TupleNaming,
+  any: DeviceNaming,
+  map: DevPagemap,
+): void {
+  pfnToPgmapOffset(physical, map, pfn(1));
+  physical.pageOf(pfn(1));
+  physical.pfnOf(devicePage(1), map.words);
+  // @ts-expect-error pfn_to_pgmap_offset does not exist where an offset is no pfn
+  pfnToPgmapOffset(offset, map, pfn(1));
+  // @ts-expect-error nor where every map counts for itself
+  pfnToPgmapOffset(tuple, map, pfn(1));
+  // @ts-expect-error and a program for all names cannot ask
+  pfnToPgmapOffset(any, map, pfn(1));
+  // @ts-expect-error an offset is asked for, not a pfn
+  offset.pageOf(pfn(1));
+  // @ts-expect-error a space is asked for, and a page of it
+  tuple.pageOf(pfn(1));
+  // @ts-expect-error in that order
+  tuple.pageOf(deviceIndex(0), spaceId(0));
+  // @ts-expect-error no page of a space has a pfn
+  tuple.pfnOf(devicePage(1), map.words);
+  // @ts-expect-error nor has one of the device address space
+  offset.pfnOf(devicePage(1), map.words);
+  // @ts-expect-error and a tuple is no offset
+  tuple.offsetOf(devicePage(1), map.words);
+  // @ts-expect-error what a device page is called in a stolen range is no place in the records
+  physical.pfnOf(pfn(1), map.words);
 }

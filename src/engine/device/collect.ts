@@ -294,8 +294,8 @@ export class Collect {
     const folio = (lo & PTE_SPECIAL) !== 0 ? NONE : folios.ofPage(pfn);
     const coherent = pfn >= core.machine.deviceFirst;
     const wanted = coherent ? this.#wantsCoherent(args, pfn) : system;
-    // page->mapping NULL: nobody's page.
-    if (folio === NONE || !wanted || folios.mapping(folio) === NONE) {
+    // page->mapping NULL: nobody's page. The mappings of a KSM page are not followed (simplified).
+    if (folio === NONE || !wanted || folios.mapping(folio) === NONE || folios.isKsm(folio)) {
       this.#put(args, 0, 0);
       return -1;
     }

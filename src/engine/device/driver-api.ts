@@ -9,7 +9,7 @@ export { PAGE_SIZE, type Ref } from "../../units.js";
 // Page maps and the pages of a device.
 export { Devices } from "./devices.js";
 export type { DeviceFault } from "./device-fault.js";
-export type { DevPagemap, PagemapConfig, PagemapOps, PhysicalRange } from "./pagemap.js";
+export type { DevPagemap, PhysicalRange } from "./pagemap.js";
 export {
   MEMORY_DEVICE_COHERENT,
   MEMORY_DEVICE_PCI_P2PDMA,
@@ -27,7 +27,7 @@ export {
   migrateArgs,
   type MigrateVmaArgs,
 } from "./migrate-args.js";
-export { flagsAt, MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE } from "./migrate-pfn.js";
+export { flagsAt, MIGRATE_PFN_MIGRATE } from "./migrate-pfn.js";
 export type { GivePage } from "./transfers.js";
 
 // What a process maps, and hearing of its changes.
@@ -46,7 +46,6 @@ export {
   ALL_PAGES,
   MMU_NOTIFY_RELEASE,
   MMU_NOTIFY_UNMAP,
-  type IntervalOps,
   type MmuNotifierRange,
 } from "../process/notifier/events.js";
 export type { Process } from "../process/process.js";

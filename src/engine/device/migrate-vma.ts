@@ -157,7 +157,7 @@ export class MigrateVma {
       const order = orderAt(src, i, side, page);
       this.moves.restore(page, page, order);
       clearEntry(src, i);
-      this.#isFault(folio, faultPage) || side.folios.unlock(folio);
+      if (!this.#isFault(folio, faultPage)) side.folios.unlock(folio);
       this.#putBack(side, folio, order);
       back--;
       this.refused++;

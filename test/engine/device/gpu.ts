@@ -113,7 +113,8 @@ export class Machine {
     this.kernel.exitAll();
     const wrong = inspectKernel(this.kernel).map((v) => v.message);
     for (const map of this.devices.pagemaps.maps.values())
-      if (map.inService > 0) wrong.push(`no page is left in service: ${map.inService} of ${map.name}`);
+      if (map.inService > 0)
+        wrong.push(`no page is left in service: ${map.inService} of ${map.name}`);
     return wrong;
   }
 }
@@ -165,8 +166,7 @@ export class Gpu {
     args.end = args.start + pages;
     args.owner = this;
     args.faultPage = page;
-    args.flags =
-      MIGRATE_VMA_SELECT_DEVICE_PRIVATE | (huge ? MIGRATE_VMA_SELECT_COMPOUND : 0);
+    args.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE | (huge ? MIGRATE_VMA_SELECT_COMPOUND : 0);
     return this.machine.devices.bringBack(args);
   }
 

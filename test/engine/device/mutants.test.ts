@@ -7,10 +7,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { MEMORY_DEVICE_COHERENT } from "../../../src/engine/device/kinds.js";
-import {
-  MIGRATE_VMA_SELECT_SYSTEM,
-  migrateArgs,
-} from "../../../src/engine/device/migrate-args.js";
+import { MIGRATE_VMA_SELECT_SYSTEM, migrateArgs } from "../../../src/engine/device/migrate-args.js";
 import { MUTANTS, Mutants, type MutantName } from "../../../src/engine/device/mutants.js";
 import { snapshotPage } from "../../../src/engine/device/page-snapshot.js";
 import { KINDS_ARE_KNOWN, MARKED_AS_IT_IS } from "../../../src/engine/device/provenance.js";
@@ -76,11 +73,7 @@ function caught(
 }
 
 /** With the switch on, nothing is wrong either: the design cannot have the bug. */
-function impossible(
-  mutant: MutantName,
-  designs: readonly string[],
-  scenario: Scenario,
-): void {
+function impossible(mutant: MutantName, designs: readonly string[], scenario: Scenario): void {
   it.each(designs)("impossible in %s", (design) => {
     expect(wrongs(design, mutant, scenario)).toEqual([]);
   });

@@ -7,7 +7,10 @@
  * memory of which some is in service.
  */
 import { describe, expect, it } from "vitest";
-import { MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PCI_P2PDMA } from "../../../src/engine/device/kinds.js";
+import {
+  MEMORY_DEVICE_COHERENT,
+  MEMORY_DEVICE_PCI_P2PDMA,
+} from "../../../src/engine/device/kinds.js";
 import type { DevPagemap } from "../../../src/engine/device/pagemap.js";
 import { Provenance } from "../../../src/engine/device/provenance.js";
 import {
@@ -107,8 +110,7 @@ describe.each(each)("%s", (design) => {
     pfns.forEach((pfn) => pfns.count(met, pfn));
     expect(met).toEqual({ ram: pfns.ramEnd, device: 2 * SPAN, private: isPhysical ? PRIVATE : 0 });
     // 2^31 pfns where private memory is at the top of 43 bits; else the spans end it.
-    if (isPhysical) expect(pfns.end).toBe(2 ** 31);
-    else expect(pfns.end).toBeLessThan(pfns.devices.firstPrivate + 1);
+    expect(pfns.end).toBe(isPhysical ? 2 ** 31 : pfns.devices.firstPrivate);
   });
 
   it("page flags: pages of devices read NOPAGE in every naming", () => {
@@ -119,7 +121,7 @@ describe.each(each)("%s", (design) => {
     const anonymous = (types.get("anon") ?? 0) + (types.get("anon-exclusive") ?? 0);
     expect(anonymous).toBe(32);
     expect(file.at(rig.frame(anon))?.flags).toContain("uptodate");
-    if (privatePfn >= 0) expect(file.at(privatePfn)).toBeNull();
+    expect(file.at(privatePfn)).toBeNull();
   });
 
   it("idle pages: only what is on a list is tracked, which no page of a device is", () => {
@@ -135,7 +137,7 @@ describe.each(each)("%s", (design) => {
     const used = frameOf(1);
     expect(idle.isIdle(used)).toBe(false);
     expect(idle.isIdle(used)).toBe(false);
-    if (memory.privatePfn >= 0) expect(idle.isIdle(memory.privatePfn)).toBe(false);
+    expect(idle.isIdle(memory.privatePfn)).toBe(false);
   });
 
   it("offlining: a stretch that is not RAM from end to end is refused; RAM says what is in the way", () => {
@@ -143,7 +145,7 @@ describe.each(each)("%s", (design) => {
     const offlining = new Offlining(pfns);
     expect(offlining.scan(pfns.ramEnd, SPAN).error).toBe(-22);
     expect(offlining.scan(pfns.ramEnd - SPAN, 2 * SPAN).error).toBe(-22);
-    if (privatePfn >= 0) expect(offlining.scan(privatePfn & -SPAN, SPAN).error).toBe(-22);
+    expect(offlining.scan(privatePfn & -SPAN, SPAN).error).toBe(-22);
     const frame = rig.process.pagemap(anon).pfn;
     const { error, free, movable, blocks } = offlining.scan(frame & -SPAN, SPAN);
     expect(error).toBe(0);
@@ -167,7 +169,10 @@ describe.each(each)("%s", (design) => {
   it("crash dump: RAM only, less what the filter leaves out", () => {
     const { pfns, rig } = new Memory(design);
     const all = new CrashDumps(pfns).count(0);
-    expect(all).toMatchObject({ dumped: pfns.ramEnd, met: { ram: pfns.ramEnd, device: 0, private: 0 } });
+    expect(all).toMatchObject({
+      dumped: pfns.ramEnd,
+      met: { ram: pfns.ramEnd, device: 0, private: 0 },
+    });
     rig.kernel.machine.allocator.drainAll();
     const level = DUMP_NO_ZERO | DUMP_NO_CACHE | DUMP_NO_USER | DUMP_NO_FREE;
     const { left } = new CrashDumps(pfns).count(level);
@@ -236,31 +241,54 @@ describe.each(each)("memory failure, %s", (design) => {
     // Nothing is there.
     expect(failures.report(memory.pfns.ramEnd + SPAN)).toMatchObject({ error: -6, by: "nobody" });
   });
+});
 
-  it("private memory: its page is met and its map asked where it has a pfn; else no pfn leads to it", () => {
-    const memory = new Memory(design);
-    const { rig, gpu, pfns } = memory;
-    const provenance = Provenance.watch(rig.devices);
-    const asked: number[] = [];
-    Object.assign(gpu.map.ops, { memoryFailure: (page: number) => (asked.push(page), 0) });
-    const failures = new MemoryFailures(pfns);
-    const page = gpu.map.first + HUGE - TAKEN;
-    if (memory.isPhysical) {
-      expect(failures.report(memory.privatePfn)).toMatchObject({ error: 0, by: "driver" });
+/** A private page in service, and a report of the number it has. */
+function reportPrivate(design: string): {
+  memory: Memory;
+  provenance: Provenance;
+  page: number;
+  asked: number[];
+} {
+  const memory = new Memory(design);
+  const { rig, gpu, pfns } = memory;
+  const provenance = Provenance.watch(rig.devices);
+  const asked: number[] = [];
+  Object.assign(gpu.map.ops, { memoryFailure: (page: number) => (asked.push(page), 0) });
+  const page = gpu.map.first + HUGE - TAKEN;
+  new MemoryFailures(pfns).report(rig.devices.naming.numberLow(page, gpu.map.words));
+  return { memory, provenance, page, asked };
+}
+
+describe("memory failure of private memory", () => {
+  it.each(each.filter((d) => d.includes("physical")))(
+    "%s: a walker meets its page, only the struct says what it is, and its driver is asked",
+    (design) => {
+      const { provenance, page, asked } = reportPrivate(design);
       expect(asked).toEqual([page]);
       const met = provenance.uses().filter((u) => u.holder === "raw scan" && u.privates > 0);
       expect(met.map(({ site, told }) => ({ site, told }))).toEqual([
-        { site: "device/raw-walkers/memory-failure.ts MemoryFailures.#device", told: "struct page" },
+        {
+          site: "device/raw-walkers/memory-failure.ts MemoryFailures.#device",
+          told: "struct page",
+        },
       ]);
-    } else {
-      // The page's own number, taken for a pfn, is somebody else's: RAM, or nothing.
-      const number = rig.devices.naming.numberLow(page, gpu.map.words);
-      expect(number).toBeLessThan(pfns.ramEnd);
-      failures.report(number);
+      expect(provenance.violations).toEqual([]);
+    },
+  );
+
+  it.each(each.filter((d) => !d.includes("physical")))(
+    "%s: no pfn leads to it; its number taken for one is somebody else's frame",
+    (design) => {
+      const { memory, provenance, page, asked } = reportPrivate(design);
+      const { gpu, rig, pfns } = memory;
+      expect(rig.devices.naming.numberLow(page, gpu.map.words)).toBeLessThan(pfns.ramEnd);
       expect(asked).toEqual([]);
-    }
-    expect(provenance.violations).toEqual([]);
-  });
+      const raw = provenance.uses().filter((u) => u.holder === "raw scan");
+      expect(raw.map((u) => u.privates)).toEqual([0]);
+      expect(provenance.violations).toEqual([]);
+    },
+  );
 });
 
 /** The rig is in order but for the frames that are out of use. */

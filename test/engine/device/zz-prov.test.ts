@@ -1,24 +1,18 @@
 import { test } from "vitest";
-import { Rig, TestDevice, Watcher } from "./hmm-machine.js";
+import { Rig } from "../../../conformance/harness.js";
+import { CASES } from "../../../conformance/cases/index.js";
 import { Provenance } from "../../../src/engine/device/provenance.js";
+import { parseDesign } from "../../../src/engine/design/presets.js";
 test.each(["today", "device-offset", "device-tuple"])("%s", (name) => {
-  const rig = new Rig(name);
+  let rig = new Rig(parseDesign(name), { largest: 1, seed: 1, now: () => Date.now() });
   const p = Provenance.watch(rig.devices);
-  const d = new TestDevice(rig, "gpu");
   const t0 = Date.now();
-  const a = rig.written(64);
-  d.take(a, 64);
-  const child = rig.process.fork();
-  const w = new Watcher(rig, a, 64);
-  w.look({ owner: d.owner });
-  for (let i = 0; i < 64; i++) w.page(i);
-  rig.read(a); child.write(a + 4096, new Uint8Array([3])); child.exit();
-  const h = rig.written(512, true);
-  d.take(h, 512);
-  rig.process.munmap(h, 4096 * 100);
-  rig.read(h + 4096 * 200);
+  for (const c of CASES) for (const v of ["device_private", "device_coherent"] as const) {
+    const t = Date.now();
+    const r = rig.run(c, v);
+    if (r.failure !== null) { console.log(r.name, v, r.failure.slice(0, 300));  }
+    if (Date.now() - t > 500) console.log(c.name, Date.now() - t);
+  }
   console.log(name, Date.now() - t0, p.violations.length, p.violations.slice(0, 8).map((x) => x.message));
-  const u = p.uses();
-  console.log(u.reduce((s, x) => s + x.times, 0));
-  console.log(u.map((u) => `${u.site} | ${u.does} | ${u.holder} | ${u.kind} | ${u.told} | ${u.times} | ${u.privates}`).join("\n"));
+  console.log(p.uses().map((u) => `${u.site} | ${u.does} | ${u.holder} | ${u.kind} | ${u.told} | ${u.times} | ${u.privates}`).join("\n"));
 });

@@ -108,7 +108,7 @@ describe.each(SOME)("%s", (design) => {
       const region = register(s, at, 2);
       once(region, n, () => s.process.write(at + 5, Uint8Array.of(123)));
       expect(marks(region, 2)).toEqual([123, mark(1)]);
-      expect(region.umem.retries).toBe(1);
+      expect(region.counts.retries).toBe(1);
       finish(s);
     });
 
@@ -118,7 +118,7 @@ describe.each(SOME)("%s", (design) => {
       const region = register(s, at, 2);
       once(region, n, () => void s.gpu.toDevice(s.process, at, 1));
       expect(marks(region, 2)).toEqual(marksOf(2));
-      expect([kinds(region), region.umem.retries]).toEqual([["p2pdma", "ram"], 1]);
+      expect([kinds(region), region.counts.retries]).toEqual([["p2pdma", "ram"], 1]);
       finish(s);
     });
 
@@ -215,7 +215,7 @@ describe.each(SOME)("%s", (design) => {
       expect(marks(region, 4)).toEqual(marksOf(4));
       region.deregister();
       region.deregister();
-      expect([s.nic.dma.mapped, s.nic.dma.reserved, region.umem.mapped]).toEqual([0, 0, 0]);
+      expect([s.nic.dma.mapped, s.nic.dma.reserved, region.counts.mapped]).toEqual([0, 0, 0]);
       expect([region.page(0), region.read(0, 1).error, region.fault()]).toEqual([
         null,
         EINVAL,
@@ -231,7 +231,7 @@ describe.each(SOME)("%s", (design) => {
       const region = register(s, at, 4);
       expect(marks(region, 4)).toEqual(marksOf(4));
       s.process.exit();
-      expect([region.umem.mapped, s.gpu.map.inService]).toEqual([0, 0]);
+      expect([region.counts.mapped, s.gpu.map.inService]).toEqual([0, 0]);
       expect(region.read(0, 1).error).toBe(EINVAL);
       finish(s);
     });
@@ -250,7 +250,7 @@ describe.each(SOME)("%s", (design) => {
         result = region.fault();
         left.objects = Infinity;
         const there = [0, 1].filter((i) => region.page(i) !== null);
-        expect(region.umem.mapped).toBe(there.length);
+        expect(region.counts.mapped).toBe(there.length);
         // Page 0 is the peer's, by a bus address: nothing is mapped for it.
         expect(s.nic.dma.mapped).toBe(there.filter((i) => i === 1).length);
         expect(marks(region, 2)).toEqual(marksOf(2));
@@ -258,7 +258,7 @@ describe.each(SOME)("%s", (design) => {
         // Everything is taken from it again: the next try starts from nothing.
         s.process.mprotect(at, 2 * PAGE, PROT_READ);
         s.process.mprotect(at, 2 * PAGE, PROT_READ | PROT_WRITE);
-        expect(region.umem.mapped).toBe(0);
+        expect(region.counts.mapped).toBe(0);
         fill(s.process, at, 1);
         expect(s.gpu.toDevice(s.process, at, 1)).toBe(1);
       }

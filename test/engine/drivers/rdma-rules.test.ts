@@ -37,7 +37,7 @@ describe.each(SOME)("%s", (design) => {
       const at = pagesOf(s, 4, 4);
       const region = register(s, at, 4);
       expect(marks(region, 4)).toEqual(marksOf(4));
-      expect([s.gpu.map.inService, region.umem.fallbacks]).toEqual([0, 0]);
+      expect([s.gpu.map.inService, region.counts.fallbacks]).toEqual([0, 0]);
       expect(kinds(region)).toEqual(["ram", "ram", "ram", "ram"]);
       finish(s);
     });
@@ -143,7 +143,7 @@ describe.each(SOME)("%s", (design) => {
         write: true,
         bus: false,
       });
-      expect([s.nic.dma.mapped, region.umem.mapped]).toEqual([1, 2]);
+      expect([s.nic.dma.mapped, region.counts.mapped]).toEqual([1, 2]);
       expect([s.nic.frameAt(peer?.address ?? -1), s.nic.frameAt(ram?.address ?? -1)]).toEqual([
         peer?.pfn,
         ram?.pfn,
@@ -197,7 +197,7 @@ describe.each(SOME)("%s", (design) => {
       const all = region.read(0, 6 * PAGE);
       expect([all.error, all.peerBytes, all.ramBytes]).toEqual([0, 2 * PAGE, 4 * PAGE]);
       expect(kinds(region)).toEqual(["p2pdma", "p2pdma", "ram", "ram", "ram", "ram"]);
-      expect([s.gpu.map.inService, far.map.inService, region.umem.fallbacks]).toEqual([2, 0, 2]);
+      expect([s.gpu.map.inService, far.map.inService, region.counts.fallbacks]).toEqual([2, 0, 2]);
       expect(marks(region, 6)).toEqual(marksOf(6));
       expect(far.unload()).toBe(0);
       finish(s);
@@ -219,7 +219,7 @@ describe.each(SOME)("%s", (design) => {
       const region = register(s, pagesOf(s, 3, 0), 3);
       s.nic.dma.failing = 1;
       expect(region.fault()).toBe(EFAULT);
-      expect([region.umem.fallbacks, region.page(0)]).toEqual([0, null]);
+      expect([region.counts.fallbacks, region.page(0)]).toEqual([0, null]);
       expect(marks(region, 3)).toEqual(marksOf(3));
       finish(s);
     });

@@ -130,10 +130,10 @@ function unloads(s: Setting, isPeer: boolean): void {
   const at = pagesOf(s, 6, 6);
   const region = register(s, at, 6);
   expect(marks(region, 6)).toEqual(marksOf(6));
-  expect([region.umem.mapped, s.gpu.map.inService]).toEqual([6, isPeer ? 6 : 0]);
+  expect([region.counts.mapped, s.gpu.map.inService]).toEqual([6, isPeer ? 6 : 0]);
   expect(s.gpu.unload()).toBe(0);
   expect([s.gpu.map.state, s.gpu.window?.state]).toEqual(["dead", "dead"]);
-  expect(region.umem.mapped).toBe(isPeer ? 0 : 6);
+  expect(region.counts.mapped).toBe(isPeer ? 0 : 6);
   const all = region.read(0, 6 * PAGE);
   expect([all.error, all.peerBytes, all.ramBytes]).toEqual([0, 0, 6 * PAGE]);
   expect(marks(region, 6)).toEqual(marksOf(6));

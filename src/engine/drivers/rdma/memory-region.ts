@@ -52,6 +52,20 @@ export interface RegionPage {
   readonly bus: boolean;
 }
 
+/** What has happened to a region since it was registered. */
+export interface RegionCounts {
+  /** Page faults of the device. */
+  readonly faults: number;
+  /** Pages that were taken from it because the process changed. */
+  readonly invalidations: number;
+  /** Looks at the process that came to nothing, as it had changed meanwhile. */
+  readonly retries: number;
+  /** Peers' pages that the device does not reach, asked for again without alias. */
+  readonly fallbacks: number;
+  /** Pages that are mapped for it now. */
+  readonly mapped: number;
+}
+
 /** How far an access has come. */
 interface Progress {
   at: number;
@@ -71,8 +85,11 @@ const failure = (error: number, faults: number): Completion => ({
 });
 
 export class MemoryRegion {
+  /** The device whose region it is. */
   readonly nic: Nic;
+  /** Its pages and how they are got. */
   readonly umem: OdpUmem;
+  /** First byte in the process, and how many. */
   readonly addr: number;
   readonly length: number;
 
@@ -102,8 +119,15 @@ export class MemoryRegion {
     return this.umem.range.pages;
   }
 
+  /** Whether the device may write: what it faults, it faults for writing then. */
   get writable(): boolean {
     return this.umem.range.writable;
+  }
+
+  /** What has happened to it; zeroes once it is deregistered. */
+  get counts(): RegionCounts {
+    const { faults, invalidations, retries, fallbacks, mapped } = this.umem;
+    return { faults, invalidations, retries, fallbacks, mapped };
   }
 
   /** Page `i` as the device has it; null where it is not mapped. */
@@ -139,7 +163,7 @@ export class MemoryRegion {
     return this.#access(offset, n, false, data, (frame, at, part) => devices.load(frame, at, part));
   }
 
-  /** RDMA write. */
+  /** RDMA write: `bytes` to byte `offset` of the region on; nothing is read in the completion. */
   write(offset: number, bytes: Uint8Array): Completion {
     const { devices } = this.umem;
     if (!this.writable) return failure(EPERM, 0);
@@ -197,7 +221,7 @@ export class MemoryRegion {
     return 0;
   }
 
-  /** ibv_dereg_mr */
+  /** ibv_dereg_mr: everything is unmapped, nothing of the process is heard any more. */
   deregister(): void {
     if (this.umem.released) return;
     this.umem.release();

@@ -81,6 +81,7 @@ export class RdmaDevice implements Nic {
   readonly dma: DmaDevice;
   readonly allowP2p: boolean;
   readonly fallback: boolean;
+  /** Regions that are registered. */
   readonly regions = new Set<MemoryRegion>();
   readonly #words: Ref;
   readonly #iommu: RadixTree;

@@ -4,7 +4,8 @@
  *
  * Designs of the same word, name and record go to the same thread: code that meets
  * one kind of each is two to four times as fast as code that meets all. A thread is
- * given some of them and ends with the last.
+ * given some of them and ends with the last. Of few designs only the words are kept
+ * apart, since a fresh thread has everything to compile first.
  */
 import { Worker } from "node:worker_threads";
 import type { Design } from "../src/engine/design/presets.js";
@@ -12,6 +13,8 @@ import type { Done, Work } from "./worker.js";
 
 /** Designs of one thread at most: so that all threads are done at about the same time. */
 const SHARE = 24;
+/** From so many designs on, a thread for each kind is worth its start. */
+const MANY = 100;
 
 export interface PoolOptions extends Omit<Work, "designs"> {
   /** Threads at once. */
@@ -73,7 +76,7 @@ export class Pool {
 function sharesOf(designs: readonly Design[]): string[][] {
   const kinds = new Map<string, string[][]>();
   for (const d of designs) {
-    const kind = `${d.word} ${d.deviceName} ${d.deviceRecord}`;
+    const kind = designs.length < MANY ? d.word : `${d.word} ${d.deviceName} ${d.deviceRecord}`;
     const shares = kinds.get(kind) ?? [];
     const last = shares.at(-1);
     if (last === undefined || last.length === SHARE) shares.push([d.name]);

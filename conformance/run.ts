@@ -35,5 +35,9 @@ export function runDesign(
       results.push(rig.run(what, variant));
       if (rig.broken) rig = null;
     }
+  // What is left then is told of the last case.
+  const left = rig?.end() ?? null;
+  const last = results.findLastIndex(({ cannot }) => cannot === null);
+  if (left !== null) results[last] = { ...results[last], failure: left };
   return results;
 }

@@ -16,7 +16,8 @@ const FOLIOS = GUEST / PAGE / PMD_PAGES;
 
 export default defineScenario({
   name: "vm on device dax",
-  about: "1 TiB of device-dax memory for a guest: described when it is mapped, when it is asked for, or never",
+  about:
+    "1 TiB of device-dax memory for a guest: described when it is mapped, when it is asked for, or never",
   machine: { memory: "4GiB", device: { private: 0, span: GUEST } },
 
   run(s) {

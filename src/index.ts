@@ -180,6 +180,42 @@ export {
   MIGRATE_PFN_VALID,
   MIGRATE_PFN_WRITE,
 } from "./engine/device/migrate-pfn.js";
+export { DriverCalls } from "./engine/device/driver-calls.js";
+export { DriverLock } from "./engine/device/driver-lock.js";
+export { Handles } from "./engine/device/handles.js";
+export type { GivePage } from "./engine/device/transfers.js";
+export {
+  HMM_PFN_REQ_FAULT,
+  HMM_PFN_REQ_WRITE,
+  HMM_PFN_WRITE,
+} from "./engine/device/hmm/hmm-pfn.js";
+export type { HmmRange } from "./engine/device/hmm/hmm-range.js";
+export {
+  ALL_PAGES,
+  MMU_NOTIFY_MIGRATE,
+  MMU_NOTIFY_RELEASE,
+  MMU_NOTIFY_UNMAP,
+} from "./engine/process/notifier/events.js";
+export type { IntervalOps, MmuNotifierRange } from "./engine/process/notifier/events.js";
+export { FAULT_OOM, FAULT_SIGBUS } from "./engine/process/constants.js";
+export type { OffsetAllocator } from "./engine/drivers/allocators/axis.js";
+export { BitmapAllocator } from "./engine/drivers/allocators/bitmap.js";
+export { BuddyAllocator } from "./engine/drivers/allocators/buddy.js";
+export { GenPoolAllocator } from "./engine/drivers/allocators/gen-pool.js";
+export { OutsideListAllocator } from "./engine/drivers/allocators/outside-list.js";
+export { TtmRangeAllocator } from "./engine/drivers/allocators/ttm-ranges.js";
+export { GpuTable } from "./engine/drivers/gpu-table.js";
+export { KfdDevice } from "./engine/drivers/kfd/kfd-device.js";
+export type { KfdConfig } from "./engine/drivers/kfd/kfd-device.js";
+export { SvmRangeList } from "./engine/drivers/kfd/svm-ranges.js";
+export { NouveauDmem, NouveauSvm } from "./engine/drivers/nouveau/nouveau-dmem.js";
+export { SecureGuest } from "./engine/drivers/uvmem/secure-guest.js";
+export { Ultravisor } from "./engine/drivers/uvmem/ultravisor.js";
+export { Uvmem } from "./engine/drivers/uvmem/uvmem.js";
+export { XeDevice, XeSvm } from "./engine/drivers/xe/xe-device.js";
+export { watchDevices } from "./engine/sanitizer/device/sanitizer.js";
+export { inspectKernel, watchKernel } from "./engine/sanitizer/process/sanitizer.js";
+export type { Holdings } from "./engine/sanitizer/process/shape.js";
 export type { DeviceRequest, PhysicalWindow } from "./engine/machine-plan.js";
 export { MirrorDevice } from "./engine/drivers/mirror/mirror-device.js";
 export type { MirrorConfig } from "./engine/drivers/mirror/mirror-device.js";

@@ -12,7 +12,7 @@ import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE } from "../engine/process/objects.
 import { PMD_PAGES } from "../engine/process/constants.js";
 import { S_INODES, S_MM_IDS } from "../engine/process/core.js";
 import { freeHugePages } from "../engine/sanitizer/process/pools.js";
-import { inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
+import { deviceBlocks, inspectProcesses } from "../engine/sanitizer/process/sanitizer.js";
 import type { HeldFolio } from "../engine/sanitizer/process/shape.js";
 import { inspectMachine } from "../engine/sanitizer/sanitizer.js";
 import { DENSE_LIMIT } from "../engine/words/plain.js";
@@ -111,11 +111,12 @@ function freePages(machine: Machine): number {
 /** Every rule of the machine that does not hold now. */
 export function brokenRules(subject: Subject): RuleViolation[] {
   const { kernel, machine, given } = subject;
-  const held = heldBlocks(machine, given, freeHugePages(kernel));
+  const ofRam = heldBlocks(machine, given, freeHugePages(kernel));
+  const held = [...ofRam, ...deviceBlocks(kernel)];
   const broken = inspectMachine(machine, { given, held });
   // A scenario that never had a process or a file holds its folios itself.
   if (!hasProcesses(kernel)) return broken;
-  return [...broken, ...inspectProcesses(kernel, { folios: pinsOf(kernel), blocks: held })];
+  return [...broken, ...inspectProcesses(kernel, { folios: pinsOf(kernel), blocks: ofRam })];
 }
 
 const hasProcesses = ({ base }: Kernel): boolean =>

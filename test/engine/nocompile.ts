@@ -31,6 +31,9 @@ import type {
   PhysicalNaming,
   TupleNaming,
 } from "../../src/engine/design/device-name/axis.js";
+import type { OffsetName } from "../../src/engine/design/device-name/offset.js";
+import type { PhysicalName } from "../../src/engine/design/device-name/physical.js";
+import type { TupleName } from "../../src/engine/design/device-name/tuple.js";
 import type { KnowsHead, PageDesign } from "../../src/engine/design/word/axis.js";
 import { T_FILE, type PageType } from "../../src/engine/design/word/axis-types.js";
 import type { Memdesc16 } from "../../src/engine/design/word/memdesc16.js";
@@ -171,4 +174,101 @@ export function onlyPhysicalNamesHavePfns(
   tuple.offsetOf(devicePage(1), map.words);
   // @ts-expect-error what a device page is called in a stolen range is no place in the records
   physical.pfnOf(pfn(1), map.words);
+}
+
+/** The rest of them: each of the four, and a frame's number, stands for itself alone. */
+export function noDeviceNumberStandsForAnother(): readonly unknown[] {
+  // @ts-expect-error a page of a space is no frame
+  const a: Pfn = deviceIndex(0);
+  // @ts-expect-error and a frame no page of a space
+  const b: DeviceIndex = pfn(0);
+  // @ts-expect-error a space is no frame
+  const c: Pfn = spaceId(0);
+  // @ts-expect-error the one address space has no indexes
+  const d: DeviceIndex = deviceOffset(0);
+  // @ts-expect-error an offset is looked up before it is a page
+  const e: DevicePage = deviceOffset(0);
+  // @ts-expect-error so is an index
+  const f: DevicePage = deviceIndex(0);
+  // @ts-expect-error and a page is asked for its offset
+  const g: DeviceOffset = devicePage(0);
+  // @ts-expect-error the next index went through no door
+  const h: DeviceIndex = deviceIndex(0) + 1;
+  // @ts-expect-error a device page is no address in the arena
+  const i: Ref = devicePage(1);
+  return [a, b, c, d, e, f, g, h, i];
+}
+
+/** What leads to a page takes its own kind of number, and what names one takes a page. */
+export function lookupsTakeTheirOwnKind(
+  physical: PhysicalNaming,
+  offset: OffsetNaming,
+  tuple: TupleNaming,
+  any: DeviceNaming,
+  pgmap: Ref,
+): readonly unknown[] {
+  const there: readonly (DevicePage | -1)[] = [
+    physical.pageOf(pfn(1)),
+    offset.pageOf(deviceOffset(1)),
+    tuple.pageOf(spaceId(1), deviceIndex(1)),
+  ];
+  // @ts-expect-error an offset leads to no page of the physical address space
+  const a = physical.pageOf(deviceOffset(1));
+  // @ts-expect-error an index leads to none of the device address space
+  const b = offset.pageOf(deviceIndex(1));
+  // @ts-expect-error an index without its space names no page
+  const c = tuple.pageOf(deviceIndex(1));
+  // @ts-expect-error an offset is no index
+  const d = tuple.pageOf(spaceId(1), deviceOffset(1));
+  // @ts-expect-error a frame has no device number
+  const e = offset.offsetOf(pfn(1), pgmap);
+  // @ts-expect-error nor a place in a space
+  const f = tuple.indexOf(pfn(1), pgmap);
+  // @ts-expect-error a page with a pfn has no offset
+  const g = physical.offsetOf(devicePage(1), pgmap);
+  // @ts-expect-error one address space has no spaces
+  const h = offset.spaceOf(pgmap);
+  // @ts-expect-error a program for all names cannot ask for a pfn
+  const i = any.pfnOf(devicePage(1), pgmap);
+  // @ts-expect-error what was found may be nothing: that is no page yet
+  const j: DevicePage = tuple.pageOf(spaceId(1), deviceIndex(1));
+  return [there, a, b, c, d, e, f, g, h, i, j];
+}
+
+/** Names of the functions of a class that give an R, or that take an A. */
+type Gives<T, R> = {
+  [K in keyof T]: T[K] extends (...args: never[]) => unknown
+    ? Extract<ReturnType<T[K]>, R> extends never
+      ? never
+      : K
+    : never;
+}[keyof T];
+type Takes<T, A> = {
+  [K in keyof T]: T[K] extends (...args: infer P) => unknown
+    ? Extract<P[number], A> extends never
+      ? never
+      : K
+    : never;
+}[keyof T];
+
+/** Not only the interfaces: of all that the classes can do nothing gives a pfn or takes one. */
+export function noWayLeadsFromATupleToAPfn(
+  physical: Gives<PhysicalName, Pfn>,
+  back: Takes<PhysicalName, Pfn>,
+): readonly unknown[] {
+  // Where there is one it is found.
+  const pfnOf: "pfnOf" = physical;
+  const pageOf: "pageOf" = back;
+  const none = (name: never): unknown => name;
+  const ways: readonly unknown[] = [
+    (name: Gives<TupleName, Pfn>) => none(name),
+    (name: Takes<TupleName, Pfn>) => none(name),
+    (name: Gives<OffsetName, Pfn>) => none(name),
+    (name: Takes<OffsetName, Pfn>) => none(name),
+    (name: Gives<TupleName, DeviceOffset>) => none(name),
+    (name: Takes<OffsetName, DeviceIndex | SpaceId>) => none(name),
+  ];
+  // @ts-expect-error in a stolen range it is pfnOf: not nothing
+  const some: never = physical;
+  return [pfnOf, pageOf, ways, some];
 }

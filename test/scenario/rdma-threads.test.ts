@@ -3,11 +3,13 @@
  * have come, and does nothing twice that it had done before.
  */
 import { expect, test } from "vitest";
+import type { Devices } from "../../src/engine/device/devices.js";
 import { parseDesign } from "../../src/engine/design/presets.js";
 import {
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
   migrateArgs,
+  type MigrateVmaArgs,
 } from "../../src/engine/device/migrate-args.js";
 import { PeerGpu } from "../../src/engine/drivers/rdma/peer-gpu.js";
 import {
@@ -15,6 +17,7 @@ import {
   IB_ACCESS_ON_DEMAND,
   RdmaDevice,
 } from "../../src/engine/drivers/rdma/rdma-device.js";
+import { MADV_DONTNEED } from "../../src/engine/process/constants.js";
 import { bootSubject } from "../../src/scenario/subject.js";
 import { runThreads } from "../../src/scenario/threads.js";
 
@@ -27,8 +30,7 @@ function meet(design: string, toDevice: boolean) {
     { memory: "16MiB", device: { private: "128MiB", span: "128MiB" } },
     parseDesign(design),
   );
-  const { kernel, words } = subject;
-  const devices = subject.devices;
+  const { kernel, devices } = subject;
   if (devices === null) throw new Error("no room for devices");
   const bar = { start: devices.pagemaps.span.start, pages: 512 };
   const gpu = new PeerGpu(devices, { pages: 512, bar });
@@ -62,8 +64,20 @@ function meet(design: string, toDevice: boolean) {
     devices.copy(devices.pfns.page(args.src, i), to);
     devices.pfns.set(args.dst, i, to, 0);
   }
+  return { subject, devices, process, at, region, nic, args };
+}
+
+/** Who moves the pages, from where it stands. */
+const goesOn = (devices: Devices, args: MigrateVmaArgs) => (): void => {
+  devices.migrate.pages(args);
+  devices.migrate.finalize(args);
+};
+
+/** The NIC reads all of it meanwhile. */
+function reads(design: string, toDevice: boolean) {
+  const { subject, region, nic, args, devices } = meet(design, toDevice);
   const read = { bytes: [] as number[], error: -1, peer: -1 };
-  const run = runThreads(words, kernel.base.core.content, {
+  const run = runThreads(subject.words, subject.kernel.base.core.content, {
     nic: () => {
       // Mapped before the wait, which is for other pages.
       region.fault(1, 2);
@@ -72,10 +86,7 @@ function meet(design: string, toDevice: boolean) {
       read.peer = peerBytes;
       read.bytes = Array.from({ length: PAGES }, (_, i) => data[i * PAGE]);
     },
-    gpu: () => {
-      devices.migrate.pages(args);
-      devices.migrate.finalize(args);
-    },
+    gpu: goesOn(devices, args),
   });
   return { run, read, nic, region };
 }
@@ -86,7 +97,7 @@ test.each(
     [design, false] as const,
   ]),
 )("%s: pages on their way (to the GPU: %s)", (design, toDevice) => {
-  const { run, read, nic, region } = meet(`${design}+peer=alias`, toDevice);
+  const { run, read, nic, region } = reads(`${design}+peer=alias`, toDevice);
   expect(run.stuck).toEqual([]);
   expect(run.events.map((e) => `${e.thread} ${e.what}`)).toEqual([
     "nic waits",
@@ -101,3 +112,29 @@ test.each(
   nic.close();
   expect([nic.dma.mapped, nic.dma.reserved]).toEqual([0, 0]);
 });
+
+test.each(["today", "device-offset", "device-tuple"])(
+  "%s: what is taken from the NIC before a wait is taken once",
+  (design) => {
+    const { subject, devices, process, at, region, nic, args } = meet(
+      `${design}+peer=alias`,
+      false,
+    );
+    expect(region.fault(1, 2)).toBe(1);
+    expect(nic.dma.mapped).toBe(1);
+    const run = runThreads(subject.words, subject.kernel.base.core.content, {
+      process: () => {
+        process.madvise(at + PAGE, PAGE, MADV_DONTNEED);
+        process.touch(at, "read");
+      },
+      gpu: goesOn(devices, args),
+    });
+    expect(run.events.map((e) => `${e.thread} ${e.what}`).slice(0, 2)).toEqual([
+      "process waits",
+      "gpu ends",
+    ]);
+    expect([run.stuck, nic.dma.mapped, region.counts.mapped]).toEqual([[], 0, 0]);
+    nic.close();
+    expect([nic.dma.mapped, nic.dma.reserved]).toEqual([0, 0]);
+  },
+);

@@ -13,8 +13,9 @@ export interface DeviceWatch {
    */
   touched(page: number, what: string): void;
   /**
-   * The driver has a folio back. Its page map must not have been let go before: what it
-   * holds now, what it must hold at least, and its name.
+   * The driver has a folio back, and took no other page into or out of service with it.
+   * References that the page map had before it was told, and has now: the same, for the
+   * map lets go after that.
    */
-  givenBack(map: string, page: number, refs: number, least: number): void;
+  givenBack(map: string, page: number, before: number, now: number): void;
 }

@@ -209,5 +209,6 @@ const WHY: Readonly<Record<number, string>> = {
   [ERRNO.EEXIST]: "its range has another page map inside",
   [ERRNO.ERANGE]: "no free stretch of physical address space is large enough",
   [ERRNO.ENOSPC]: "all device spaces are in use",
+  [ERRNO.EOVERFLOW]: "it has more pages than an index of 31 bits counts",
   [ERRNO.EBUSY]: "the device address space is full",
 };

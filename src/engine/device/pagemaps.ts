@@ -25,7 +25,7 @@ import {
   DEV_PAGEMAP_TYPE,
   DEV_PAGEMAP_VMEMMAP_SHIFT,
 } from "../layout/generated/offsets.js";
-import type { DeviceNaming } from "../design/device-name/axis.js";
+import { PAGES_MAX, type DeviceNaming } from "../design/device-name/axis.js";
 import type { DeviceRecord } from "../design/device-record/axis.js";
 import { SECTION_PAGES, ZONE_DEVICE } from "../pages/zones.js";
 import type { Ref } from "../../units.js";
@@ -178,6 +178,7 @@ export class Pagemaps {
     if (size !== undefined && Math.ceil(size / PAGE) !== pages) return EINVAL;
     if (ops?.migrateToRam === undefined || ops.folioFree === undefined) return EINVAL;
     if (owner === undefined) return EINVAL;
+    if (pages > PAGES_MAX) return this.naming.beyond;
     const first = this.#room.take(pages);
     // The machine has no room for more.
     if (first < 0) return ENOMEM;

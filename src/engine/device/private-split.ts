@@ -121,6 +121,7 @@ export class PrivateSplits {
     const memcg = base.core.pointer(folio, record.layout.memcg);
     const data = w.load32(record.home(folio), record.dataAt);
     if (!record.split(page, order, newOrder, map.zone)) return false;
+    this.zoneDevice.cutting = true;
     for (let at = page; at < page + (1 << order); at += 1 << newOrder) {
       const part = record.folioOf(at);
       folios.set(part, flags);
@@ -138,6 +139,7 @@ export class PrivateSplits {
     map.orders?.split(map.offsetOf(page), order, newOrder);
     this.zoneDevice.splitRows(page, order, newOrder);
     map.ops.folioSplit?.(page, null);
+    this.zoneDevice.cutting = false;
     return true;
   }
 

@@ -114,12 +114,15 @@ export class ZoneDevice {
     return this.refs(map, 1) === 1 ? 1 : 0;
   }
 
+  /** A folio in service is being cut: its parts count 0 for that time, and are their driver's. */
+  cutting = false;
+
   /**
    * In watched runs: somebody looks at a page, or writes to it, before it was asked
    * for. Only where pages are requested is that against the rules.
    */
   look(page: number, what: string): void {
-    if (this.watch === null || this.choice.activation !== "request") return;
+    if (this.watch === null || this.cutting || this.choice.activation !== "request") return;
     if (page >= this.base.core.machine.deviceFirst && this.refcountOf(page) === 0)
       this.watch.touched(page, what);
   }
@@ -449,13 +452,15 @@ export class ZoneDevice {
     if (map.type === MEMORY_DEVICE_FS_DAX) w.add32(map.words, DEV_PAGEMAP_WAKES, 1);
     // Where pages are requested, a driver hears of every type's: page_free of the series.
     const told = this.#isAnon(map) || map.type === MEMORY_DEVICE_PCI_P2PDMA;
+    const { watch } = this;
+    const before = watch === null ? 0 : map.refs;
+    const others = watch === null ? 0 : map.inService;
     if (told || this.choice.activation === "request") map.ops.folioFree?.(page, order, data);
     if (told && map.ops.folioFree === undefined)
       this.warn(`${map.name}: page ${page} is free and there is no folio_free to tell`);
-    const refs = this.refs(map, order);
-    if (this.watch !== null)
-      this.watch.givenBack(map.name, page, map.refs, refs + (map.isDying ? 0 : 1));
-    map.put(refs);
+    if (watch !== null && map.inService === others)
+      watch.givenBack(map.name, page, before, map.refs);
+    map.put(this.refs(map, order));
   }
 
   /**

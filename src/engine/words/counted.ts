@@ -7,6 +7,7 @@
  * start on 64-byte boundaries, so a line here is a line of the real layout.
  */
 import type { Bytes, Ref } from "../../units.js";
+import { LineSet } from "./line-set.js";
 import { PlainWords } from "./plain.js";
 import type { Words } from "./words.js";
 
@@ -22,8 +23,8 @@ export class CountedWords implements Words {
   hi = 0;
   /** What keeps the words. */
   readonly memory: Words;
-  #reads = new Set<number>();
-  #writes = new Set<number>();
+  readonly #reads = new LineSet();
+  readonly #writes = new LineSet();
 
   constructor(size: Bytes, memory: Words = new PlainWords(size)) {
     this.memory = memory;
@@ -34,7 +35,7 @@ export class CountedWords implements Words {
     this.#reads.clear();
     this.#writes.clear();
     operation();
-    const both = [...this.#writes].filter((line) => this.#reads.has(line)).length;
+    const both = this.#writes.inBoth(this.#reads);
     return {
       read: this.#reads.size,
       written: this.#writes.size,

@@ -13,6 +13,8 @@ import { XA_NODE_SHIFT, XA_NODE_SLOTS } from "../layout/generated/offsets.js";
 import { addressHigh, addressLow, refOfAddress, type Words } from "./words.js";
 
 const BITS = 6;
+/** Shift of the first level whose slot is not within the low 32 bits of an index. */
+const FAR = 30;
 const NONE = 0 as Ref;
 /** Words of the root: the top node, and the shift of its level. */
 const ROOT = 0;
@@ -38,7 +40,9 @@ export class RadixTree {
   }
 
   #at(shift: number, index: number): number {
-    return XA_NODE_SLOTS + (((index >>> shift) & 63) << 3);
+    // Indexes have more than 32 bits; shifts of integers do not.
+    const slot = shift < FAR ? index >>> shift : Math.floor(index / 2 ** shift);
+    return XA_NODE_SLOTS + ((slot & 63) << 3);
   }
 
   #get(node: Ref, off: number): Ref {
@@ -186,7 +190,8 @@ export class RadixTree {
       let node = w.load32(root, ROOT) as Ref;
       let shift = w.load32(root, HEIGHT);
       if (node === NONE || index >= 2 ** (shift + BITS)) return;
-      for (; shift > 0 && node !== NONE; shift -= BITS) node = this.#get(node, this.#at(shift, index));
+      for (; shift > 0 && node !== NONE; shift -= BITS)
+        node = this.#get(node, this.#at(shift, index));
       // What a missing node would be over is passed by at once.
       const over = 2 ** (shift + BITS);
       const last = Math.min(end, index - (index % over) + over);

@@ -131,7 +131,7 @@ export class Gpu {
       type: MEMORY_DEVICE_PRIVATE,
       pages,
       owner: this,
-      ops: { folioFree: () => {}, migrateToRam: (fault) => this.#toRam(fault) },
+      ops: { folioFree: () => {}, migrateToRam: (fault) => this.bringBack(fault) },
       ...more,
     });
   }
@@ -158,7 +158,8 @@ export class Gpu {
     return n;
   }
 
-  #toRam({ vma, vpn, page, huge }: DeviceFault): number {
+  /** migrate_to_ram */
+  bringBack({ vma, vpn, page, huge }: DeviceFault): number {
     const pages = huge ? HUGE : 1;
     const args = migrateArgs(pages);
     args.vma = vma;

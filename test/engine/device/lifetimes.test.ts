@@ -104,6 +104,12 @@ test("a row that lies in two frames takes both, and gives back what nobody else 
   s.devices.release(a);
   expect(frames(s)).toBe(1);
   // Its first half is there, it is not.
+  const { zoneDevice, record } = s.devices;
+  const [ref, off] = [record.rowRef(map.first + 85), record.rowOff(map.first + 85)];
+  expect([zoneDevice.area.isThere(ref, off), zoneDevice.area.isThere(ref, off, 48)]).toEqual([
+    true,
+    false,
+  ]);
   expect(s.devices.zoneDevice.refcountOf(map.first + 85)).toBe(0);
   const c = s.devices.activate(map, 86, 0);
   expect(frames(s)).toBe(2);

@@ -134,6 +134,21 @@ describe.each(DESIGNS)("%s", (design) => {
   });
 });
 
+test("a huge hole is filled page by page where the device has no huge page", () => {
+  const s = start(boot("memdesc8"), HUGE, 1, false);
+  const { svm, process, at } = s;
+  expect(svm.bind(at, PAGE)).toBe(1);
+  const hole = Math.ceil(anon(process, 2 * HUGE) / PAGE / HUGE) * HUGE * PAGE;
+  process.madvise(hole, HUGE * PAGE, MADV_HUGEPAGE);
+  expect(svm.bind(hole, HUGE * PAGE)).toBe(HUGE - 1);
+  expect(used(s)).toEqual([HUGE]);
+  expect(process.rss.anon).toBe(HUGE);
+  expect(wrong(s)).toEqual([]);
+  expect(process.read(hole + 100 * PAGE, 1)[0]).toBe(0);
+  expect(used(s)).toEqual([HUGE - 1]);
+  finish(s);
+});
+
 test("at the end a huge folio is split where RAM has no huge page for it", () => {
   const step = 64;
   const s = start(boot("memdesc8"), HUGE, HUGE, true, step);

@@ -21,6 +21,7 @@ import {
   kinds,
   marks,
   marksOf,
+  pageOf,
   pagesOf,
   register,
   RO,
@@ -92,6 +93,23 @@ describe.each(SOME)("%s", (design) => {
       },
     );
   });
+
+  test.each([true, false])(
+    "set_page_dirty where the process may write, also for a region that only reads (%s)",
+    (mayWrite) => {
+      const s = start(design);
+      const at = pagesOf(s, 1, 0);
+      const child = mayWrite ? null : s.process.fork();
+      const region = register(s, at, 1, RO);
+      expect(region.fault()).toBe(1);
+      const { pfn } = s.process.pagemap(at);
+      expect([pageOf(region, 0).write, s.kernel.page(pfn).dirty]).toEqual([mayWrite, false]);
+      s.process.mprotect(at, PAGE, PROT_READ);
+      expect([region.page(0), s.kernel.page(pfn).dirty]).toEqual([null, mayWrite]);
+      child?.exit();
+      finish(s);
+    },
+  );
 
   describe("changes between two looks", () => {
     /** Does something once, at the n-th moment at which nothing is locked. */
@@ -236,37 +254,45 @@ describe.each(SOME)("%s", (design) => {
       finish(s);
     });
 
-    test("without memory for its tables a page is not mapped, and all is as before", () => {
-      const s = start(design);
-      const at = pagesOf(s, 2, 1);
-      const region = register(s, at, 2);
-      const { core } = s.kernel.base;
-      const newObject = core.newObject.bind(core);
-      const left = { objects: 0 };
-      core.newObject = (kind) => (left.objects-- > 0 ? newObject(kind) : (0 as Ref));
-      let allowed = 0;
-      for (let result = 0; result !== 2; allowed++) {
-        left.objects = allowed;
-        result = region.fault();
-        left.objects = Infinity;
-        const there = [0, 1].filter((i) => region.page(i) !== null);
-        expect(region.counts.mapped).toBe(there.length);
-        // Page 0 is the peer's, by a bus address: nothing is mapped for it.
-        expect(s.nic.dma.mapped).toBe(there.filter((i) => i === 1).length);
+    test.each([0, 1])(
+      "without memory for its tables a page is not mapped, and all is as before (pages on the GPU: %i)",
+      (onGpu) => {
+        const s = start(design);
+        const at = pagesOf(s, 2, onGpu);
+        const region = register(s, at, 2);
+        expect(region.fault()).toBe(2);
+        // The IOMMU's address of a page is always the same; the GPU's page has none.
+        const addresses = [0, 1].slice(onGpu).map((i) => pageOf(region, i).address);
+        const { core } = s.kernel.base;
+        const newObject = core.newObject.bind(core);
+        const left = { objects: Infinity };
+        core.newObject = (kind) => (left.objects-- > 0 ? newObject(kind) : (0 as Ref));
+        let allowed = 0;
+        for (let result = 0; result !== 2; allowed++) {
+          // Everything is taken from it again: each try starts from nothing.
+          s.process.mprotect(at, 2 * PAGE, PROT_READ);
+          s.process.mprotect(at, 2 * PAGE, PROT_READ | PROT_WRITE);
+          fill(s.process, at, 2);
+          s.gpu.toDevice(s.process, at, onGpu);
+          expect([region.counts.mapped, s.nic.dma.mapped]).toEqual([0, 0]);
+          left.objects = allowed;
+          result = region.fault();
+          left.objects = Infinity;
+          expect([ENOMEM, 2]).toContain(result);
+          const there = [0, 1].filter((i) => region.page(i) !== null);
+          expect(region.counts.mapped).toBe(there.length);
+          expect(s.nic.dma.mapped).toBe(there.filter((i) => i >= onGpu).length);
+          // What is not mapped leads nowhere.
+          const leads = addresses.map((address) => s.nic.frameAt(address) >= 0);
+          expect(leads).toEqual([0, 1].slice(onGpu).map((i) => there.includes(i)));
+        }
+        // Each of its three trees failed once.
+        expect(allowed).toBeGreaterThan(3);
+        core.newObject = newObject;
         expect(marks(region, 2)).toEqual(marksOf(2));
-        expect([ENOMEM, 2]).toContain(result);
-        // Everything is taken from it again: the next try starts from nothing.
-        s.process.mprotect(at, 2 * PAGE, PROT_READ);
-        s.process.mprotect(at, 2 * PAGE, PROT_READ | PROT_WRITE);
-        expect(region.counts.mapped).toBe(0);
-        fill(s.process, at, 1);
-        expect(s.gpu.toDevice(s.process, at, 1)).toBe(1);
-      }
-      // Each of its trees failed once.
-      expect(allowed).toBeGreaterThan(3);
-      core.newObject = newObject;
-      finish(s);
-    });
+        finish(s);
+      },
+    );
 
     test("without memory for the region it is refused, and nothing is left of it", () => {
       const s = start(design);

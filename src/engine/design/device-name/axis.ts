@@ -12,6 +12,9 @@
 import type { DeviceIndex, DeviceOffset, DevicePage, Pfn, Ref, SpaceId } from "../../../units.js";
 import type { Words } from "../../words/words.js";
 
+/** Pages of one page map at most: engine integers hold 31 bits of an index. */
+export const PAGES_MAX = 2 ** 31;
+
 /** Bits that a number has in each place that holds one; `space` is 0 but for a tuple. */
 export interface NumberBits {
   readonly number: number;
@@ -49,6 +52,8 @@ interface Naming {
   /** Whether its numbers are of a kind of their own, with entry types of their own for migration. */
   readonly ownKind: boolean;
   readonly bits: NumberBits;
+  /** What a page map of more than PAGES_MAX pages is refused with: a negative errno. */
+  readonly beyond: number;
   /**
    * Gives a new page map its numbers: `first` and `pages` are in its words. 0 or a
    * negative errno (ERANGE, EBUSY, ENOSPC, ENOMEM), with nothing changed.

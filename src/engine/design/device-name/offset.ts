@@ -16,10 +16,14 @@ import {
 import { PGMAP, type DeviceNameContext, type OffsetNaming } from "./axis.js";
 import { RangeTree } from "./offset-range-tree.js";
 
+const EBUSY = -16;
+
 export class OffsetName implements OffsetNaming {
   readonly name = "offset";
   readonly ownKind = true;
   readonly bits = { number: 31, space: 0 };
+  /** mtree_alloc_range finds no gap. */
+  readonly beyond = EBUSY;
   readonly tree: RangeTree;
   readonly #c: DeviceNameContext;
 

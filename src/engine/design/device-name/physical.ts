@@ -18,10 +18,14 @@ const SECTION_PAGES = 1 << SECTION_SHIFT;
 /** A row of the section table: first page of the records, and the page map. */
 const ROW = 8;
 
+const ERANGE = -34;
+
 export class PhysicalName implements PhysicalNaming {
   readonly name = "physical";
   readonly ownKind = false;
   readonly bits = { number: 31, space: 0 };
+  /** get_free_mem_region finds no stretch. */
+  readonly beyond = ERANGE;
   readonly #c: DeviceNameContext;
 
   constructor(context: DeviceNameContext) {

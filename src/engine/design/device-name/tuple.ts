@@ -32,11 +32,13 @@ const SPACES = 2 ** 16;
 const FROM = 4;
 const ENOSPC = -28;
 const ENOMEM = -12;
+const EOVERFLOW = -75;
 
 export class TupleName implements TupleNaming {
   readonly name = "tuple";
   readonly ownKind = true;
   readonly bits = { number: 32, space: 16 };
+  readonly beyond = EOVERFLOW;
   readonly #c: DeviceNameContext;
 
   constructor(context: DeviceNameContext) {

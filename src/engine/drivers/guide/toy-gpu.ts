@@ -8,8 +8,6 @@
 import {
   ALL_PAGES,
   DriverLock,
-  EBUSY,
-  EFAULT,
   ERRNO,
   HMM_PFN_REQ_FAULT,
   HMM_PFN_REQ_WRITE,
@@ -79,7 +77,7 @@ export class ToyGpu {
       const next = vma === 0 ? end : Math.min(end, devices.vmaEnd(vma));
       const fields = { vma, start: at, end: next, flags: MIGRATE_VMA_SELECT_SYSTEM, owner: this };
       const moved = devices.migrateVma(migrateArgs(next - at, fields), () => this.#pageAlloc());
-      went = moved < 0 ? EFAULT : went + moved;
+      went = moved < 0 ? -ERRNO.EFAULT : went + moved;
       at = next;
     }
     devices.mmapReadUnlock(mm);
@@ -101,7 +99,7 @@ export class ToyGpu {
 
   /** The driver goes. −EBUSY where somebody still holds a page of the device. */
   remove(): number {
-    if (this.devices.evictAll(this.map) > 0) return EBUSY;
+    if (this.devices.evictAll(this.map) > 0) return -ERRNO.EBUSY;
     this.devices.unmapPages(this.map);
     return 0;
   }
@@ -148,7 +146,7 @@ export class ToyGpuProcess {
       this.#lock.unlock();
       if (there) return 0;
       const error = this.#fault(vpn, write);
-      if (error !== 0 && error !== EBUSY) return error;
+      if (error !== 0 && error !== -ERRNO.EBUSY) return error;
     }
   }
 
@@ -171,7 +169,7 @@ export class ToyGpuProcess {
     const changed = notifiers.readRetry(range.notifier, range.notifierSeq);
     if (!changed) this.#table.set(vpn, { page, write: mayWrite });
     this.#lock.unlock();
-    if (changed) return EBUSY;
+    if (changed) return -ERRNO.EBUSY;
     // A page of its own that processes share since a fork is given as it is: it must be copied.
     return write && !mayWrite ? devices.fixupUserFault(range.mm, vpn, true) : 0;
   }

@@ -49,13 +49,9 @@ export class DeviceEvents implements DeviceWatch {
     );
   }
 
-  givenBack(map: string, page: number, refs: number, least: number): void {
-    if (refs < least)
-      this.#report(
-        FREED_BEFORE_PUT,
-        page,
-        `the map has ${refs} references, ${least} with this page's`,
-        `page map ${map}`,
-      );
+  givenBack(map: string, page: number, before: number, now: number): void {
+    if (now >= before) return;
+    const detail = `the map had ${before} references and has ${now} once its driver was told`;
+    this.#report(FREED_BEFORE_PUT, page, detail, `page map ${map}`);
   }
 }

@@ -51,8 +51,7 @@ export function bootSubject(asked: KernelRequest, design: Design): Subject {
   const kernel = Kernel.boot(
     asked,
     design,
-    (size) =>
-      (words = new WatchedWords(size, size > DENSE_LIMIT ? new SparseWords() : undefined)),
+    (size) => (words = new WatchedWords(size, size > DENSE_LIMIT ? new SparseWords() : undefined)),
   );
   const { machine, given } = kernel;
   const tallies = watchCaches(machine, words);

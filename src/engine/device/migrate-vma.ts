@@ -187,13 +187,7 @@ export class MigrateVma {
   }
 
   /** try_to_migrate, and migrate_vma_check_page: nobody maps it and nobody else holds it. */
-  #unmapped(
-    side: Side,
-    folio: Ref,
-    page: number,
-    order: number,
-    faultPage: number,
-  ): boolean {
+  #unmapped(side: Side, folio: Ref, page: number, order: number, faultPage: number): boolean {
     const { core } = this.base;
     if (side.counts.total(folio, order) > 0) {
       if (side.isPrivate) this.moves.unmap(folio, page, order);

@@ -123,8 +123,7 @@ export class Content {
 
   /** The same of every frame from `start` up to `end`. */
   clearRange(start: number, end: number): void {
-    for (const frame of [...this.#pages.keys()])
-      if (frame >= start && frame < end) this.clear(frame);
+    for (const frame of this.#pages.keys()) if (frame >= start && frame < end) this.clear(frame);
   }
 
   /** The same of 2^order frames. */

@@ -23,9 +23,26 @@ export interface DeviceEntries {
    * copy_nonpresent_pte: the entry goes to the child, with the parent's table
    * locked. False where it was made an ordinary one first, which is then copied.
    */
-  copy(child: Ref, copy: Ref, vma: Ref, from: Ref, to: Ref, vpn: number, lo: number, hi: number): boolean;
+  copy(
+    child: Ref,
+    copy: Ref,
+    vma: Ref,
+    from: Ref,
+    to: Ref,
+    vpn: number,
+    lo: number,
+    hi: number,
+  ): boolean;
   /** The same for a PMD entry: what both then have. */
-  copyHuge(child: Ref, copy: Ref, pmds: Ref, target: Ref, vpn: number, lo: number, hi: number): void;
+  copyHuge(
+    child: Ref,
+    copy: Ref,
+    pmds: Ref,
+    target: Ref,
+    vpn: number,
+    lo: number,
+    hi: number,
+  ): void;
   /** A page on loan comes back, its folio locked: false where the entry is none of that frame. */
   takeBack(vma: Ref, table: Ref, vpn: number, pfn: number): boolean;
   /** change_pte_range, change_huge_pmd: write permission goes, and does not come back by itself. */

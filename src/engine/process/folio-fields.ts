@@ -48,15 +48,13 @@ export abstract class FolioFields {
 
   get(folio: Ref, n = 1): void {
     const count = this.w.add32(folio, this.layout.refcount, n);
-    if (this.core.watch !== null)
-      this.core.watch.reference(folio, this.pageOf(folio), n, count);
+    if (this.core.watch !== null) this.core.watch.reference(folio, this.pageOf(folio), n, count);
   }
 
   /** folio_put: the last reference frees the folio. */
   put(folio: Ref, n = 1): void {
     const count = this.w.add32(folio, this.layout.refcount, -n);
-    if (this.core.watch !== null)
-      this.core.watch.reference(folio, this.pageOf(folio), -n, count);
+    if (this.core.watch !== null) this.core.watch.reference(folio, this.pageOf(folio), -n, count);
     if (count === 0) this.free(folio);
   }
 

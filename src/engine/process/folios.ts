@@ -11,7 +11,13 @@
  * per-CPU batches of 31.
  */
 import type { Ref } from "../../units.js";
-import { PG_ACTIVE, PG_LRU, PG_REFERENCED, PG_SWAPBACKED, PG_UNEVICTABLE } from "../design/word/axis-flags.js";
+import {
+  PG_ACTIVE,
+  PG_LRU,
+  PG_REFERENCED,
+  PG_SWAPBACKED,
+  PG_UNEVICTABLE,
+} from "../design/word/axis-flags.js";
 import { T_ANON, type PageType } from "../design/word/axis-types.js";
 import { addressHigh, addressLow, refOfAddress } from "../words/words.js";
 import { ALLOC_LOW } from "../pages/allocator.js";

@@ -280,8 +280,7 @@ export class Forks {
           this.#copyAbsent(child, from, table, off, lo, hi);
         // What was on loan is back, and is copied as what it is now.
         else if (!device.copy(child, copy, vma, from, table, vpn, lo, hi)) vpn--;
-      }
-      else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
+      } else if (!this.#copyPresent(child, copy, from, table, vpn, lo, hi, shared, mmId, mayPin)) {
         // A pinned page is to be copied: the page for it comes while nothing is locked.
         tables.unlock(source);
         this.#spare = this.base.folios.alloc(0, T_ANON, w.load32(child, MM_MEMCG) as Ref);

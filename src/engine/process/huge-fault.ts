@@ -137,7 +137,8 @@ export class HugeFaults {
       tables.unlock(desc);
       if ((lo | hi) === 0) return 0;
       const { device } = this.base;
-      if (device !== null && device.owns(lo, hi)) return device.faultHuge(vma, mm, pmds, vpn, lo, hi);
+      if (device !== null && device.owns(lo, hi))
+        return device.faultHuge(vma, mm, pmds, vpn, lo, hi);
       const moving = folios.ofMigration(lo, hi);
       if (moving !== NONE) folios.waitClear(moving, PG_LOCKED);
       return 0;

@@ -125,8 +125,7 @@ export class Zap {
       } else if ((lo & PTE_THERE) === 0 && (lo | hi) !== 0) {
         if (next - vpn < PMD_PAGES && this.splitDevicePmd(mm, mmId, pmds, vpn)) continue;
         this.#migratingPmd(mm, mmId, pmds, vpn);
-      }
-      else if ((lo | hi) !== 0)
+      } else if ((lo | hi) !== 0)
         this.#ptes(mm, mmId, tables.below(pmds, pmdAt(vpn)), vpn, next, keepAnon);
       vpn = next;
     }

@@ -102,8 +102,7 @@ export const DESCRIPTORS_ARE_OBJECTS: Rule = {
       .filter((s) => s.cache < view.m.design.caches.length)
       .reduce((sum, s) => sum + s.inuse, 0);
     const expected = used.size + marks(view);
-    if (inuse !== expected)
-      report(-1, `${inuse} objects are in use, ${expected} blocks have one`);
+    if (inuse !== expected) report(-1, `${inuse} objects are in use, ${expected} blocks have one`);
   },
 };
 

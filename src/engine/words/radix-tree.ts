@@ -195,7 +195,7 @@ export class RadixTree {
       // What a missing node would be over is passed by at once.
       const over = 2 ** (shift + BITS);
       const last = Math.min(end, index - (index % over) + over);
-      for (let at = index; node !== NONE && at < last; at++) {
+      for (let at = node === NONE ? last : index; at < last; at++) {
         const lo = this.load(at);
         if ((lo | w.hi) !== 0) visit(at, lo, w.hi);
       }

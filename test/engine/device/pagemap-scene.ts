@@ -19,7 +19,6 @@ import type { Holdings } from "../../../src/engine/sanitizer/process/shape.js";
 import { Deadlock, type Words } from "../../../src/engine/words/words.js";
 import type { Bytes } from "../../../src/units.js";
 
-export const PAGE = 4096;
 /** Pages of 2 MiB. */
 export const HUGE = 512;
 

@@ -105,7 +105,12 @@ describe.each(DESIGNS)("%s", (design) => {
     // No range is there any more that would say where the child's pages are.
     expect(() => child.read(at + 13 * PAGE, 1)).toThrow(/SIGBUS/);
     child.exit();
-    expect(svms.toVram(at + 20 * PAGE)).toBe(0);
+    // What comes back of the second part goes to its own place again.
+    const before = gpu.map.inService;
+    process.touch(at + 22 * PAGE, "read");
+    const back = before - gpu.map.inService;
+    expect(back).toBeGreaterThan(0);
+    expect(svms.toVram(at + 20 * PAGE)).toBe(back);
     expect(gpuByte(s, 30)).toBe(mark(30));
     expect(lost(process, at, 12)).toEqual([]);
     expect(lost(process, at, 12, 20)).toEqual([]);
@@ -218,4 +223,30 @@ test("a range larger than VRAM is refused, one with a pinned page goes as far as
   expect(svms.setRange(large, PAGE)).toBe(-ERRNO.EFAULT);
   expect(lost(process, at, 8)).toEqual([]);
   finish(s);
+});
+
+test("a BO whose first pages cannot stay in VRAM is kept for those that come after them", () => {
+  const s = start(boot("today"), 8);
+  const { gpu, kernel, svms } = s;
+  const memcg = kernel.createMemcg();
+  const charged = kernel.createProcess(memcg);
+  const at = anon(charged, 8);
+  fill(charged, at + 4 * PAGE, 4);
+  // Two VMAs; the cgroup has no room for pages where there were none.
+  charged.mprotect(at, 4 * PAGE, 1);
+  kernel.settle();
+  kernel.setMemcgMax(memcg, kernel.memcg(memcg).usage);
+  const view = new SvmRangeList(gpu, charged);
+  expect(view.setRange(at, 8 * PAGE)).toBe(0);
+  expect(view.toVram(at)).toBe(4);
+  expect(gpu.freePages).toBe(VRAM - 8);
+  expect(gpu.map.inService).toBe(4);
+  expect(lost(charged, at + 4 * PAGE, 4)).toEqual([]);
+  charged.exit();
+  view.close();
+  expect(svms.inVram).toBe(0);
+  s.process.exit();
+  svms.close();
+  expect(gpu.fini()).toBe(0);
+  expect(wrong(s)).toEqual([]);
 });

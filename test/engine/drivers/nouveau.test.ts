@@ -1,5 +1,5 @@
 /** nouveau: chunks of 2 MiB, free lists outside of the pages, best effort. One driver source on every legal design. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { NouveauDmem, NouveauSvm } from "../../../src/engine/drivers/nouveau/nouveau-dmem.js";
 import { ERRNO } from "../../../src/engine/errors.js";
 import type { Process } from "../../../src/engine/process/process.js";
@@ -102,6 +102,7 @@ describe.each(DESIGNS)("%s", (design) => {
     expect(svm.bind(hole, HUGE * PAGE)).toBe(HUGE);
     expect(used(s)).toEqual([HUGE, HUGE]);
     expect(process.read(hole + 5 * PAGE, 1)[0]).toBe(0);
+    expect(process.pagemap(hole)).toMatchObject({ present: true, huge: true });
     expect(used(s)).toEqual([HUGE, 0]);
     expect(svm.bind(hole, HUGE * PAGE)).toBe(HUGE);
     // It is there already.
@@ -177,5 +178,23 @@ test("a page that somebody holds keeps the driver from going", () => {
   expect(dmem.fini()).toBe(0);
   expect(lost(process, at, 4)).toEqual([]);
   expect(svm.bind(at, 4 * PAGE)).toBe(4);
+  finish(s);
+});
+
+test("a page that has no memory for its record goes back to its chunk's list", () => {
+  const s = start(boot("today"), HUGE, 4, false);
+  const { devices, svm, at, process } = s;
+  const real = devices.activate.bind(devices);
+  let calls = 0;
+  const activate = vi
+    .spyOn(devices, "activate")
+    .mockImplementation((map, offset, order) =>
+      ++calls === 2 ? -ERRNO.ENOMEM : real(map, offset, order),
+    );
+  expect(svm.bind(at, 4 * PAGE)).toBe(3);
+  activate.mockRestore();
+  expect(used(s)).toEqual([3]);
+  expect(svm.bind(at, 4 * PAGE)).toBe(1);
+  expect(lost(process, at, 4)).toEqual([]);
   finish(s);
 });

@@ -102,6 +102,13 @@ describe.each(SOME)("%s", (design) => {
       for (let i = 0; i < 2 * HUGE; i++) expect(region.fault(i, i + 1)).toBe(1);
       expect(kinds(region)).toEqual(before.map((b) => (b ? "p2pdma" : "ram")));
       expect(s.gpu.map.inService).toBe(before.filter(Boolean).length);
+      // All at once, by another region: as many pages as two looks take.
+      const whole = register(s, at, 2 * HUGE).read(0, 2 * HUGE * PAGE);
+      expect([whole.error, whole.faults, whole.peerBytes]).toEqual([
+        0,
+        1,
+        before.filter(Boolean).length * PAGE,
+      ]);
       expect(marks(region, 2 * HUGE)).toEqual(marksOf(2 * HUGE));
       finish(s);
     });
@@ -262,6 +269,23 @@ describe.each(SOME)("%s", (design) => {
     expect(region.fault()).toBe(6);
     expect(kinds(region)).toEqual(["p2pdma", "p2pdma", "ram", "ram", "ram", "ram"]);
     expect(marks(region, 6)).toEqual([mark(0), mark(1), 0, mark(3), mark(4), mark(5)]);
+    finish(s);
+  });
+
+  test("a GPU that is unloaded and comes again is another one, at the same place", () => {
+    const s = start(design);
+    const region = register(s, pagesOf(s, 2, 2), 2);
+    expect(marks(region, 2)).toEqual(marksOf(2));
+    const { ranges } = windowOf(s.gpu);
+    expect(s.gpu.unload()).toBe(0);
+    const again = new PeerGpu(s.devices, { pages: 2 * HUGE, bar: ranges[0] });
+    expect(again.toDevice(s.process, region.addr, 2)).toBe(2);
+    // Nobody has said yet how it is reached.
+    expect([marks(region, 1), kinds(region)]).toEqual([marksOf(1), ["ram", "-"]]);
+    s.nic.connect(windowOf(again), "bus");
+    expect(again.toDevice(s.process, region.addr, 2)).toBe(1);
+    expect([marks(region, 2), kinds(region)]).toEqual([marksOf(2), ["p2pdma", "p2pdma"]]);
+    expect(again.unload()).toBe(0);
     finish(s);
   });
 

@@ -1,5 +1,5 @@
 /** xe on drm_pagemap: all of a range or nothing, huge folios, eviction in three tries. One driver source on every legal design. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { XeDevice, XeSvm } from "../../../src/engine/drivers/xe/xe-device.js";
 import { ERRNO } from "../../../src/engine/errors.js";
 import { FOLL_PIN } from "../../../src/engine/process/gup.js";
@@ -192,4 +192,53 @@ test("a page that somebody holds is not evicted in three tries; of a process tha
   svm.close();
   expect(gpu.fini()).toBe(0);
   expect(s.kernel.settle()).toBe(s.before);
+});
+
+test("a huge folio that is mapped in part is split, and each part holds the allocation", () => {
+  const step = 64;
+  const s = start(boot("memdesc8"), HUGE, true, step);
+  const { svm, process, at, gpu } = s;
+  expect(svm.toVram(at, HUGE * PAGE)).toBe(HUGE);
+  process.munmap(at, 128 * PAGE);
+  expect(inService(s)).toBe(HUGE);
+  // The processor's fault on one page splits the folio and brings the rest of the allocation.
+  expect(process.read(at + 256 * PAGE + 5, 1)[0]).toBe(mark(256));
+  expect(lost(process, at, 384, 128, step)).toEqual([]);
+  expect(inService(s)).toBe(0);
+  expect(gpu.freePages).toBe(VRAM);
+  finish(s);
+});
+
+test("pages of another allocation in the window of a fault stay", () => {
+  const s = start(boot("today"), 32, false);
+  const { svm, process, at } = s;
+  expect(svm.toVram(at, 32 * PAGE)).toBe(32);
+  expect(s.gpu.objects).toBe(2);
+  // Moved by half an allocation: a window has halves of both.
+  const to = at - 128 * PAGE + 8 * PAGE;
+  process.mremap(at, 32 * PAGE, 32 * PAGE, 3, to);
+  expect(process.read(to + 10 * PAGE + 5, 1)[0]).toBe(mark(10));
+  expect(inService(s)).toBe(24);
+  expect(lost(process, to, 32)).toEqual([]);
+  expect(inService(s)).toBe(0);
+  finish(s);
+});
+
+test("an allocation that only a part can be had of is given back, and nothing has moved", () => {
+  const s = start(boot("today"), 16, false);
+  const { devices, gpu, svm, process, at } = s;
+  const real = devices.activate.bind(devices);
+  let calls = 0;
+  const activate = vi
+    .spyOn(devices, "activate")
+    .mockImplementation((map, offset, order) =>
+      ++calls === 8 ? -ERRNO.ENOMEM : real(map, offset, order),
+    );
+  expect(svm.toVram(at, 16 * PAGE)).toBe(0);
+  activate.mockRestore();
+  expect(inService(s)).toBe(0);
+  expect(gpu.freePages).toBe(VRAM);
+  expect(process.pagemap(at).present).toBe(true);
+  expect(lost(process, at, 16)).toEqual([]);
+  finish(s);
 });

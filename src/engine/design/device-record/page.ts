@@ -144,7 +144,7 @@ export class PageRecord implements DeviceRecord {
     const { pages, w } = this.#c;
     const parts = new Int32Array(1 << (order - newOrder));
     const cache = pages.cacheFor(T_ANON, newOrder);
-    for (let i = 0; cache >= 0 && i < parts.length; i++) {
+    for (let i = cache < 0 ? parts.length : 0; i < parts.length; i++) {
       parts[i] = this.#c.alloc(cache);
       if (parts[i] !== 0) continue;
       for (let j = 0; j < i; j++) this.#c.free(cache, parts[j] as Ref);

@@ -130,8 +130,8 @@ export class KfdDevice {
   /** svm_migrate_to_ram: of the process that the BO is of, also where another one touched the page. */
   #migrateToRam(fault: DeviceFault): number {
     const bo = this.#bos.get(this.devices.data(fault.page));
-    // mmget_not_zero: a child that outlives its parent gets a signal.
-    if (bo === undefined || !bo.svms.isAlive) return FAULT_SIGBUS;
+    if (bo === undefined) return FAULT_SIGBUS;
+    // The ranges of a process that ended are gone: a child that outlives it gets a signal.
     return bo.svms.cpuFault(fault) === 0 ? 0 : FAULT_SIGBUS;
   }
 

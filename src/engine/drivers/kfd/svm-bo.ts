@@ -27,8 +27,6 @@ interface Stretch {
 
 /** What a BO asks of the ranges that it is for. */
 export interface BoOwner {
-  /** mmget_not_zero(eviction_fence->mm), and the process still uses the GPU. */
-  readonly isAlive: boolean;
   /** Brings all of it back; −EBUSY where pages stay. */
   evictBo(bo: SvmBo): number;
   /** None of its pages is in service any more. */

@@ -88,10 +88,6 @@ export class SvmRangeList implements BoOwner {
     return error;
   }
 
-  get isAlive(): boolean {
-    return !this.#closed && this.device.devices.isAlive(this.mm);
-  }
-
   /** Ranges that have a BO. */
   get inVram(): number {
     return this.#ranges.filter((r) => r.bo !== null).length;
@@ -214,7 +210,8 @@ export class SvmRangeList implements BoOwner {
   /** svm_range_evict_svm_bo_worker: all ranges in a BO come back. −EBUSY where pages stay in it. */
   evictBo(bo: SvmBo): number {
     const { devices } = this.device;
-    if (!this.isAlive) return EBUSY;
+    // mmget_not_zero(eviction_fence->mm)
+    if (this.#closed || !devices.isAlive(this.mm)) return EBUSY;
     devices.mmapReadLock(this.mm);
     for (const range of this.#ranges.filter((r) => r.bo === bo))
       for (let tries = 0; range.bo !== null && tries < EVICT_TRIES; tries++)

@@ -22,7 +22,7 @@ export class Backing {
   alloc(order: number): number {
     const { machine } = this.#devices.base.core;
     let pfn = machine.allocPages(order);
-    while (pfn < 0 && order === 0 && machine.onPressure()) pfn = machine.allocPages(0);
+    if (order === 0) while (pfn < 0 && machine.onPressure()) pfn = machine.allocPages(0);
     if (pfn >= 0) this.#blocks.set(pfn, order);
     return pfn;
   }

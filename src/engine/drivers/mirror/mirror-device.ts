@@ -296,7 +296,7 @@ export class MirrorDevice {
   /** HMM_DMIRROR_RELEASE, unloading the module: everything comes back to RAM, and the memory goes. */
   removeChunks(): void {
     for (const chunk of this.#chunks) chunk.removing = true;
-    for (const chunk of [...this.#chunks]) {
+    for (const chunk of this.#chunks.slice()) {
       this.#evict(chunk.map);
       this.devices.pagemaps.unmap(chunk.map);
       this.#chunks.splice(this.#chunks.indexOf(chunk), 1);

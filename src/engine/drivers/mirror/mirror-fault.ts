@@ -8,11 +8,7 @@
  */
 import type { Ref } from "../../../units.js";
 import { EBUSY, EFAULT, ENOMEM } from "../../device/kinds.js";
-import {
-  HMM_PFN_REQ_FAULT,
-  HMM_PFN_REQ_WRITE,
-  HMM_PFN_WRITE,
-} from "../../device/hmm/hmm-pfn.js";
+import { HMM_PFN_REQ_FAULT, HMM_PFN_REQ_WRITE, HMM_PFN_WRITE } from "../../device/hmm/hmm-pfn.js";
 import type { HmmRange } from "../../device/hmm/hmm-range.js";
 import { MM_MMAP_LOCK } from "../../layout/generated/offsets.js";
 import { downRead, upRead } from "../../process/locks.js";

@@ -80,8 +80,8 @@ function look(mirror: FaultingMirror, range: HmmRange, out: Uint8Array): number 
     if (error !== 0) return error;
     mirror.lock();
     const changed = base.notifiers.readRetry(range.notifier, range.notifierSeq);
-    for (let i = 0; !changed && i < range.end - range.start; i++)
-      out[i] = codeOf(mirror, range.pfns, i);
+    const codes = changed ? 0 : range.end - range.start;
+    for (let i = 0; i < codes; i++) out[i] = codeOf(mirror, range.pfns, i);
     mirror.unlock();
     if (!changed) return 0;
   }

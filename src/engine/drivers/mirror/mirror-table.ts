@@ -60,7 +60,11 @@ export class MirrorTable {
     this.#tree.forEach(start, end, (vpn) => this.#tree.erase(vpn));
   }
 
-  forEach(start: number, end: number, visit: (vpn: number, page: number, tag: number) => void): void {
+  forEach(
+    start: number,
+    end: number,
+    visit: (vpn: number, page: number, tag: number) => void,
+  ): void {
     this.#tree.forEach(start, end, (vpn, lo, hi) => visit(vpn, lo >>> 0, hi & 3));
   }
 }

@@ -47,10 +47,14 @@ const BUS_OFFSET = 2 ** 46;
 /** High half of a page of the IOMMU: it is there. */
 const THERE = 1 << 31;
 
-// ib_access_flags
+// enum ib_access_flags.
+/** The device may write to the region, for who is here. */
 export const IB_ACCESS_LOCAL_WRITE = 1 << 0;
+/** … and for who is elsewhere; asks for IB_ACCESS_LOCAL_WRITE, too. */
 export const IB_ACCESS_REMOTE_WRITE = 1 << 1;
+/** Who is elsewhere may have it read. */
 export const IB_ACCESS_REMOTE_READ = 1 << 2;
+/** Nothing is pinned: pages are faulted when they are used. */
 export const IB_ACCESS_ON_DEMAND = 1 << 6;
 const WRITES = IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE;
 
@@ -162,8 +166,7 @@ export class RdmaDevice implements Nic {
   frameAt(address: number): number {
     const page = address / PAGE_SIZE;
     for (const [window, offset] of this.#switched)
-      if (window.ranges.some((r) => page - offset >= r.start && page - offset < r.start + r.pages))
-        return window.state === "dead" ? -1 : page - offset;
+      if (window.state !== "dead" && window.offsetOf(page - offset) >= 0) return page - offset;
     if (!this.dma.iommu) return this.#answers(page) ? page : -1;
     if (page >= IOVA_BYTES / PAGE_SIZE) return -1;
     const frame = this.#iommu.load(page);

@@ -15,7 +15,6 @@ import {
   DEV_PAGEMAP_REF,
   DEV_PAGEMAP_TYPE,
 } from "../../layout/generated/offsets.js";
-import { MEMORY_TYPE_NAMES } from "../../device/kinds.js";
 import type { DevPagemap } from "../../device/pagemap.js";
 import {
   isMigration,
@@ -207,6 +206,3 @@ export const NOTHING_OF_A_DEVICE_IS_LEFT_MOVING: KernelRule = {
     }
   },
 };
-
-/** What kind of memory a page of a device is, for reports. */
-export const kindOf = (map: DevPagemap): string => MEMORY_TYPE_NAMES[map.type];

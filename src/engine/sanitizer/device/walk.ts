@@ -128,7 +128,7 @@ export class DeviceWalk {
   /** Whoever mirrored a process that has ended lets go. */
   #forgetTheDead(): void {
     const lives = new Set(this.#state.lives);
-    for (const live of [...this.#mirrors.keys()]) if (!lives.has(live)) this.#leave(live);
+    for (const live of this.#mirrors.keys()) if (!lives.has(live)) this.#leave(live);
     for (const { region, live } of this.#regions.filter((r) => !lives.has(r.live)))
       this.#drop(region, live);
   }
@@ -406,8 +406,8 @@ export class DeviceWalk {
 
   /** Ends everything; what is left is a leak, also in the devices. */
   finish(): RuleViolation[] {
-    for (const { region, live } of [...this.#regions]) this.#drop(region, live);
-    for (const live of [...this.#mirrors.keys()]) this.#leave(live);
+    for (const { region, live } of this.#regions.slice()) this.#drop(region, live);
+    for (const live of this.#mirrors.keys()) this.#leave(live);
     if (this.peer.unload() !== 0) this.#state.fail("the peer's memory did not come back");
     this.gpu.removeChunks();
     this.nic.close();

@@ -90,8 +90,7 @@ export class Contents {
     }
     this.#dropUnseen();
     // A page of the swap cache is mapped later by others who saw it before it was written.
-    for (const at of this.#written)
-      if (at >= 0 && !isKept(view, at)) this.#written.delete(at);
+    for (const at of this.#written) if (at >= 0 && !isKept(view, at)) this.#written.delete(at);
     this.#origin.clear();
   }
 

@@ -186,7 +186,6 @@ function* heldBlocks(view: ProcessView): Generator<HeldBlock> {
   // What describes device memory lies in pages of the machine.
   const records: number[] = [];
   kernel.machine.deviceArea?.forEachFrame((pfn) => records.push(pfn));
-  for (const pfn of records)
-    yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
+  for (const pfn of records) yield { ...misc, pfn, order: 0, subtype: core.design.subtypeOf(pfn) };
   yield* view.holdings.blocks ?? [];
 }

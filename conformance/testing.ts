@@ -30,7 +30,7 @@ export const PRIVATE_ANON = MAP_PRIVATE | MAP_ANONYMOUS;
 export const HMM_BUFFER_SIZE = 1024 * PAGE_SIZE;
 export const TWOMEG = 2 * 2 ** 20;
 /** Bytes of a PMD: what the tests ask of /sys. */
-export const PMD_SIZE = TWOMEG;
+export const PMD_SIZE = 512 * PAGE_SIZE;
 export const NTIMES = 10;
 /** Integers of a page. */
 export const INTS = PAGE_SIZE / 4;

@@ -231,12 +231,15 @@ export class Entries implements DeviceEntries {
   takeBack(vma: Ref, table: Ref, vpn: number, pfn: number): boolean {
     const lo = this.base.w.load64(table, pteAt(vpn));
     const { hi } = this.base.w;
-    const exclusive = swapType(hi) === SWP_DEVICE_EXCLUSIVE;
-    // Before a walk knew of kinds, a device-private entry of the same number would do.
-    const taken = this.mutants.aliasing && isDevicePrivate(lo, hi);
-    if ((!exclusive && !taken) || swapOffset(lo, hi) !== pfn) return false;
+    const lent = swapType(hi) === SWP_DEVICE_EXCLUSIVE && this.numbers.lent(lo, hi) === pfn;
+    if (!lent && !this.#aliases(lo, hi, pfn)) return false;
     this.exclusive.takeBack(vma, table, vpn, lo, hi);
     return true;
+  }
+
+  /** Before a walk knew of kinds, a device-private entry of the same number would do. */
+  #aliases(lo: number, hi: number, pfn: number): boolean {
+    return this.mutants.aliasing && isDevicePrivate(lo, hi) && swapOffset(lo, hi) === pfn;
   }
 
   protect(table: Ref, off: number, lo: number, hi: number): void {
@@ -301,7 +304,7 @@ export class Entries implements DeviceEntries {
       map.ops.folioSplit?.(pfn, at);
     }
     map.orders?.split(map.offsetOf(pfn), order, newOrder);
-    zoneDevice.splitRows(pfn, order, newOrder);
+    zoneDevice.rows.split(pfn, order, newOrder);
     map.ops.folioSplit?.(pfn, null);
     this.#cut = null;
   }

@@ -46,7 +46,7 @@ export function idleWords(
     zoneDevice.look(at, "a list in idle pages");
     if (zoneDevice.choice.activation === "request" && zoneDevice.refcountOf(at) === 0)
       throw new RuleViolation(IDLE_PAGES_ARE_NOT_TOUCHED, at, `${map.name}: nobody requested it`);
-    if (!zoneDevice.ensureRow(map, at))
+    if (!zoneDevice.rows.ensure(map, at))
       throw new MmError(ERRNO.ENOMEM, asked, "no memory for its records");
     return at;
   };

@@ -9,9 +9,13 @@
  */
 import type { Ref } from "../../units.js";
 
+/** Flag of migrate_vma: pages of RAM are collected, and holes. */
 export const MIGRATE_VMA_SELECT_SYSTEM = 1 << 0;
+/** Flag of migrate_vma: private pages of the owner are collected. */
 export const MIGRATE_VMA_SELECT_DEVICE_PRIVATE = 1 << 1;
+/** Flag of migrate_vma: coherent pages of the owner are collected. */
 export const MIGRATE_VMA_SELECT_DEVICE_COHERENT = 1 << 2;
+/** Flag of migrate_vma: huge pages are collected whole, else they are split. */
 export const MIGRATE_VMA_SELECT_COMPOUND = 1 << 3;
 
 export interface MigrateVmaArgs {

@@ -13,9 +13,13 @@ import { IN_MIGRATE_ARRAY, TOLD_BY_FLAG, TOLD_BY_STRUCT } from "../process/numbe
 import type { Mutants } from "./mutants.js";
 import type { Numbers } from "./numbers.js";
 
+/** Bit of an entry of migrate_vma: it has a number. */
 export const MIGRATE_PFN_VALID = 1 << 0;
+/** Bit of an entry of migrate_vma: it can migrate; after `pages`: it did. */
 export const MIGRATE_PFN_MIGRATE = 1 << 1;
+/** Bit of an entry of migrate_vma: the process may write to it. */
 export const MIGRATE_PFN_WRITE = 1 << 3;
+/** Bit of an entry of migrate_vma: the first of a huge page. */
 export const MIGRATE_PFN_COMPOUND = 1 << 4;
 export const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
 export const MIGRATE_PFN_SHIFT = 6;

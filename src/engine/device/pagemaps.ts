@@ -248,7 +248,7 @@ export class Pagemaps {
     const { record } = device.of(map.first);
     if (!this.#describeRanges(map, record)) return false;
     if (!this.#makeGeneric(map)) {
-      this.#giveRecords(map);
+      this.device.rows.giveAll(map);
       return false;
     }
     if (map.type === MEMORY_DEVICE_PRIVATE && record.name !== "page") return true;
@@ -264,26 +264,7 @@ export class Pagemaps {
     if (device.choice.deviceLifetime !== "static") return true;
     // What can never fit is not begun.
     if (map.pages * record.bytesPerPage > machine.freeFrames() * machine.pageSize) return false;
-    for (const [i, { start, pages }] of map.ranges.entries()) {
-      const bytes = pages * record.bytesPerPage;
-      if (!device.area.take(record.rowRef(start), record.rowOff(start), bytes)) {
-        this.#giveRows(map, i);
-        return false;
-      }
-      device.blank(map, start, pages);
-    }
-    return true;
-  }
-
-  /** Rows of the first `n` ranges of a static map. */
-  #giveRows(map: DevPagemap, n: number): void {
-    const { record } = this.device.of(map.first);
-    for (const { start, pages } of map.ranges.slice(0, n))
-      this.device.area.give(
-        record.rowRef(start),
-        record.rowOff(start),
-        pages * record.bytesPerPage,
-      );
+    return device.rows.takeAll(map);
   }
 
   /** device-dax as it is: every folio exists from the start and counts 1 while it is idle. */
@@ -366,9 +347,9 @@ export class Pagemaps {
     for (const { start, pages } of map.ranges) core.content.clearRange(start, start + pages);
     // With a range of physical addresses both go in one step (device-facts §2.4).
     const early = this.mutants.freeBeforeErase && this.naming.ownKind;
-    if (early) this.#giveRecords(map);
+    if (early) this.device.rows.giveAll(map);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.naming.retire(map.words);
-    if (!early) this.#giveRecords(map);
+    if (!early) this.device.rows.giveAll(map);
     this.maps.delete(map.words);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.#room.give(map.first, map.pages);
     else this.#ranged.delete(map);
@@ -410,13 +391,6 @@ export class Pagemaps {
         folios.unfreeze(folio, 0);
         record.end(page, order);
       }
-  }
-
-  /** The records of a map that is gone. */
-  #giveRecords(map: DevPagemap): void {
-    const { deviceLifetime } = this.device.choice;
-    if (deviceLifetime === "static") this.#giveRows(map, map.ranges.length);
-    else if (deviceLifetime === "chunk") this.device.giveChunks(map);
   }
 }
 

@@ -137,7 +137,7 @@ export class PrivateSplits {
       }
     }
     map.orders?.split(map.offsetOf(page), order, newOrder);
-    this.zoneDevice.splitRows(page, order, newOrder);
+    this.zoneDevice.rows.split(page, order, newOrder);
     map.ops.folioSplit?.(page, null);
     this.zoneDevice.cutting = false;
     return true;

@@ -38,16 +38,13 @@ import {
   MEMORY_DEVICE_PRIVATE,
 } from "./kinds.js";
 import type { DevPagemap } from "./pagemap.js";
+import { RecordRows } from "./record-rows.js";
 
 const NONE = 0 as Ref;
-/** Pages whose records come together where the lifetime is `chunk`: nouveau's 2 MiB. */
-export const CHUNK_PAGES = 512;
 /** Largest folio of device-private memory: a PMD. */
 export const PRIVATE_ORDER_MAX = 9;
 /** Largest folio of any other: MAX_FOLIO_ORDER, 1 GiB. */
 export const FOLIO_ORDER_MAX = 18;
-/** No chunk was made. */
-const NO_CHUNKS: readonly number[] = [];
 
 /** What one kind of pages is described and counted by. */
 export interface Service {
@@ -59,6 +56,8 @@ export class ZoneDevice {
   readonly base: Base;
   readonly choice: DeviceChoice;
   readonly area: DeviceArea;
+  /** When records are there. */
+  readonly rows: RecordRows;
   /** Pages that the processor reads, and device-private ones. */
   readonly frames: Service;
   readonly privates: Service;
@@ -86,6 +85,7 @@ export class ZoneDevice {
     this.frames = frames;
     this.privates = privates;
     this.firstPrivate = firstPrivate;
+    this.rows = new RecordRows(choice, area, (page) => this.of(page).record);
   }
 
   warn(text: string): void {
@@ -127,113 +127,12 @@ export class ZoneDevice {
       this.watch.touched(page, what);
   }
 
-  // Rows of the records.
-
-  #isThere(record: DeviceRecord, page: number): boolean {
-    return this.area.isThere(record.rowRef(page), record.rowOff(page), record.bytesPerPage);
-  }
-
-  /**
-   * Rows of a stretch of pages, made where the lifetime says so: the first pages of
-   * the chunks that were made for it; null without memory, with nothing changed.
-   */
-  #takeRows(map: DevPagemap, page: number, order: number): readonly number[] | null {
-    const { record } = this.of(page);
-    const { deviceLifetime } = this.choice;
-    const pages = 2 ** order;
-    if (deviceLifetime === "static") return NO_CHUNKS;
-    if (deviceLifetime === "request") {
-      const bytes = record.bytesPerPage * pages;
-      return this.area.take(record.rowRef(page), record.rowOff(page), bytes) ? NO_CHUNKS : null;
-    }
-    let made: number[] | null = null;
-    for (let at = this.chunkOf(map, page); at < page + pages; at += CHUNK_PAGES) {
-      if (this.#isThere(record, at)) continue;
-      if (!this.takeChunk(map, at)) {
-        for (const chunk of made ?? NO_CHUNKS) this.#giveChunk(map, chunk);
-        return null;
-      }
-      (made ??= []).push(at);
-    }
-    return made ?? NO_CHUNKS;
-  }
-
-  /** Undoes `#takeRows`, or gives back the rows of a folio that is idle again. */
-  #giveRows(map: DevPagemap, page: number, order: number, made: readonly number[]): void {
-    for (const chunk of made) this.#giveChunk(map, chunk);
-    if (this.choice.deviceLifetime !== "request") return;
-    const { record } = this.of(page);
-    this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage * 2 ** order);
-  }
-
-  /** A folio in service was cut into folios of a smaller order: each gives its own rows back. */
-  splitRows(page: number, order: number, newOrder: number): void {
-    if (this.choice.deviceLifetime !== "request") return;
-    const { record } = this.of(page);
-    const bytes = record.bytesPerPage * 2 ** newOrder;
-    for (let at = page; at < page + 2 ** order; at += 2 ** newOrder)
-      this.area.take(record.rowRef(at), record.rowOff(at), bytes);
-    this.area.give(record.rowRef(page), record.rowOff(page), record.bytesPerPage * 2 ** order);
-  }
-
-  /** First page of the chunk that a page belongs to: chunks are counted from the start of a range. */
-  chunkOf(map: DevPagemap, page: number): number {
-    const start = map.rangeOf(page)?.start ?? page;
-    return start + Math.floor((page - start) / CHUNK_PAGES) * CHUNK_PAGES;
-  }
-
-  /** Pages of the chunk that begins there: the last one of a range may be short. */
-  #chunkPages(map: DevPagemap, chunk: number): number {
-    const range = map.rangeOf(chunk);
-    return range === undefined ? 0 : Math.min(CHUNK_PAGES, range.start + range.pages - chunk);
-  }
-
-  /** The rows of one chunk come to be; false without memory. */
-  takeChunk(map: DevPagemap, chunk: number): boolean {
-    const { record } = this.of(chunk);
-    const pages = this.#chunkPages(map, chunk);
-    const bytes = pages * record.bytesPerPage;
-    if (!this.area.take(record.rowRef(chunk), record.rowOff(chunk), bytes)) return false;
-    this.blank(map, chunk, pages);
-    return true;
-  }
-
-  #giveChunk(map: DevPagemap, chunk: number): void {
-    const { record } = this.of(chunk);
-    const bytes = this.#chunkPages(map, chunk) * record.bytesPerPage;
-    this.area.give(record.rowRef(chunk), record.rowOff(chunk), bytes);
-  }
-
-  /** The chunks of records that a map came to have. */
-  giveChunks(map: DevPagemap): void {
-    for (const { start, pages } of map.ranges)
-      for (let at = start; at < start + pages; at += CHUNK_PAGES)
-        if (this.#isThere(this.of(at).record, at)) this.#giveChunk(map, at);
-  }
-
-  /** __init_zone_device_page of fresh rows. */
-  blank(map: DevPagemap, page: number, pages: number): void {
-    const { record } = this.of(page);
-    record.blank(page, pages, map.zone);
-    // Before January 2026 an idle page knew its map, and was not told again.
-    if (this.choice.initReset === "off")
-      for (let i = page; i < page + pages; i++) record.setPgmap(record.rowRef(i), map.words);
-  }
-
-  /** Whether an idle page may be touched at all, as `init` allows: makes its row be there; false without memory. */
-  ensureRow(map: DevPagemap, page: number): boolean {
-    const chunk = this.chunkOf(map, page);
-    if (this.choice.deviceLifetime !== "chunk" || this.#isThere(this.of(page).record, chunk))
-      return true;
-    return this.takeChunk(map, chunk);
-  }
-
   // Who is in service.
 
   /** Reference count of the folio that a page belongs to; 0 where it is idle or not there. */
   refcountOf(page: number): number {
     const { record, folios } = this.of(page);
-    if (!this.#isThere(record, page)) return 0;
+    if (!this.rows.isThere(record, page)) return 0;
     const folio = record.folioOf(page);
     if (folio === NONE) return 0;
     const count = folios.refcount(folio);
@@ -248,7 +147,7 @@ export class ZoneDevice {
     for (const { start, pages } of map.ranges)
       for (let page = start; page < start + pages;) {
         const { record } = this.of(page);
-        if (!this.#isThere(record, page)) page = this.#behindGap(record, page);
+        if (!this.rows.isThere(record, page)) page = this.rows.behindGap(record, page);
         else if (this.refcountOf(page) === 0) page++;
         else {
           const order = record.orderOf(page);
@@ -258,21 +157,11 @@ export class ZoneDevice {
       }
   }
 
-  /** The row of a page is not there: the first page behind it whose row may be. */
-  #behindGap(record: DeviceRecord, page: number): number {
-    const { area } = this;
-    const ref = record.rowRef(page);
-    const off = record.rowOff(page);
-    const at = area.pageOf(ref, off);
-    const bytes = area.bytesLeft(ref, off) + (area.nextThere(at + 1) - at - 1) * area.pageBytes;
-    return page + Math.ceil(bytes / record.bytesPerPage);
-  }
-
   /** First page of the stretch that is in service; −1 for none. */
   #active(page: number, pages: number): number {
     const { record } = this.of(page);
     for (let i = page; i < page + pages;)
-      if (!this.#isThere(record, i)) i = this.#behindGap(record, i);
+      if (!this.rows.isThere(record, i)) i = this.rows.behindGap(record, i);
       else if (this.refcountOf(i) > 0) return i;
       else i++;
     return -1;
@@ -317,7 +206,7 @@ export class ZoneDevice {
    * the kernel only warns about is warned about and done.
    */
   init(map: DevPagemap, page: number, order: number): number {
-    const made = this.#takeRows(map, page, order);
+    const made = this.rows.take(map, page, order);
     if (made === null) return ENOMEM;
     const { record, folios } = this.of(page);
     for (let i = page; i < page + 2 ** order; i++)
@@ -326,7 +215,7 @@ export class ZoneDevice {
     const reset = this.choice.initReset === "on";
     const folio = record.begin(page, order, map.zone, this.#isAnon(map), reset);
     if (folio === NONE) {
-      this.#giveRows(map, page, order, made);
+      this.rows.give(map, page, order, made);
       return ENOMEM;
     }
     if (map.isDying) this.warn(`${map.name}: a page is initialised although the map is dying`);
@@ -368,12 +257,12 @@ export class ZoneDevice {
     if (active >= 0) return this.#again(page, order, active);
     const refs = this.refs(map, order);
     if (!map.tryGet(refs)) return ENXIO;
-    const made = this.#takeRows(map, page, order);
+    const made = this.rows.take(map, page, order);
     const { record } = this.of(page);
     const folio =
       made === null ? NONE : record.begin(page, order, map.zone, this.#isAnon(map), true);
     if (made === null || folio === NONE) {
-      if (made !== null) this.#giveRows(map, page, order, made);
+      if (made !== null) this.rows.give(map, page, order, made);
       map.put(refs);
       return ENOMEM;
     }
@@ -430,7 +319,7 @@ export class ZoneDevice {
     }
     const data = w.load32(record.home(folio), record.dataAt);
     record.end(page, order);
-    this.#giveRows(map, page, order, NO_CHUNKS);
+    this.rows.give(map, page, order);
     w.add32(map.words, DEV_PAGEMAP_IN_SERVICE, -(1 << order));
     this.#giveBack(map, page, order, data);
   }

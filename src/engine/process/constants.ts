@@ -68,6 +68,7 @@ export const EOPNOTSUPP = -95;
 /** Out of memory: the errno itself. */
 export const FAULT_OOM = -12;
 export const FAULT_SIGSEGV = -1011;
+/** The process gets SIGBUS. */
 export const FAULT_SIGBUS = -1007;
 export const FAULT_HWPOISON = -1133;
 /**

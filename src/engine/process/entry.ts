@@ -44,8 +44,8 @@ export const ptePfn = (lo: number, hi: number): number => (lo >>> 12) | ((hi & 0
  * series moves all other types down; here they take the last three places).
  */
 const SWAP_DEVICES = 21;
+/** 22, between the two: to be read, and exclusive. */
 export const SWP_DEVICE_MIGRATION_READ = 21;
-export const SWP_DEVICE_MIGRATION_READ_EXCLUSIVE = 22;
 export const SWP_DEVICE_MIGRATION_WRITE = 23;
 export const SWP_HWPOISON = 24;
 export const SWP_MIGRATION_READ = 25;

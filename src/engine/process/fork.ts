@@ -190,7 +190,7 @@ export class Forks {
       return this.#copyHugeDevice(device, child, copy, pmds, vpn, lo, hi);
     const pfn = there ? ptePfn(lo & ~PMD_HUGE, hi) : swapOffset(lo, hi);
     const zero = core.isHugeZero(pfn);
-    const folio = zero ? NONE : folios.ofPage(pfn);
+    const folio = zero ? NONE : there ? folios.ofPage(pfn) : folios.ofMigration(lo, hi);
     const hugetlb = (vmas.flags(vma) & VM_HUGETLB) !== 0;
     // A file's huge page faults in again.
     if (!zero && !folios.isAnon(folio)) return true;

@@ -69,6 +69,8 @@ export const KERNEL: Readonly<Record<string, string>> = {
   "device/entries.ts Entries.#bringBack": "do_swap_page, do_huge_pmd_device_private",
   "device/entries.ts Entries.#shared": "copy_nonpresent_pte, copy_huge_non_present_pmd",
   "device/entries.ts Entries.#wait": "migration_entry_wait",
+  "device/entries.ts Entries.#aliases": "check_pte before PVMW_DEVICE_PRIVATE (mutant)",
+  "device/entries.ts Entries.takeBack": "page_vma_mapped_walk (device-exclusive)",
   "device/entries.ts Entries.copy": "copy_nonpresent_pte (device-private)",
   "device/entries.ts Entries.copyHuge": "copy_huge_non_present_pmd",
   "device/entries.ts Entries.owns": "softleaf_is_device_private and the like",

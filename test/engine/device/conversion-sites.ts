@@ -16,6 +16,8 @@ const ENGINE = fileURLToPath(new URL("../../../src/engine/", import.meta.url));
 export interface Way {
   readonly does: "reads" | "makes";
   readonly holder: string;
+  /** Whose numbers: frames', device-private pages', or either's. */
+  readonly of: "frame" | "device" | "either";
   /** Where private pages have numbers of their own … */
   readonly own: string;
   /** … and where they have pfns. */
@@ -28,45 +30,55 @@ export interface Site {
   readonly ways: readonly Way[];
 }
 
-const reads = (holder: string, own: string, physical = own): Way => ({
+const reads = (of: Way["of"], holder: string, own: string, physical = own): Way => ({
   does: "reads",
   holder,
+  of,
   own,
   physical,
 });
-const makes = (holder: string): Way => ({
+const makes = (of: Way["of"], holder: string): Way => ({
   does: "makes",
   holder,
+  of,
   own: "record",
   physical: "record",
 });
+const STRUCT = "struct page";
 
 /** Functions by name. */
 const FREE: Readonly<Record<string, Way>> = {
-  ptePfn: reads("page table", "entry type"),
-  pteLow: makes("page table"),
+  ptePfn: reads("frame", "page table", "entry type"),
+  pteLow: makes("frame", "page table"),
+  swapOffset: reads("either", "page table", "entry type", STRUCT),
 };
+/** Where the number of an entry is no page's: a slot of a swap device, a marker's bits. */
+const NO_PAGE = /^(this\.)?swap\.|^slot$|PTE_MARKER/;
+
 /** What kind of source a rule is for. */
 type Where = "any" | "hmm" | "raw" | "failure";
 /** Methods, by what they are called on and their name; the first that fits. */
 const METHODS: readonly (readonly [on: RegExp, method: string, where: Where, way: Way])[] = [
-  [/#pfns$/, "online", "raw", reads("raw scan", "section")],
-  [/#pfns$/, "(page|map)", "failure", reads("raw scan", "struct page")],
-  [/#pfns$/, "page", "raw", reads("raw scan", "section")],
-  [/folios$/, "ofMigration", "any", reads("page table", "entry type", "struct page")],
-  [/numbers$/, "(find|lent)", "any", reads("page table", "entry type")],
-  [/numbers$/, "(moving|owns)", "any", reads("page table", "entry type", "struct page")],
-  [/numbers$/, "(privateEntry|migrationEntry|exclusiveEntry)", "any", makes("page table")],
-  [/this$/, "#leadsTo", "any", reads("page table", "entry type", "struct page")],
-  [/this$/, "#setMigration", "any", makes("page table")],
-  [/this$/, "#carried", "any", makes("HMM array")],
-  [/naming$/, "mapOf", "hmm", reads("page table", "entry type")],
-  [/(hmm|hmm\.pfns)$/, "page", "any", reads("HMM array", "array flag", "struct page")],
-  [/pfns$/, "page", "hmm", reads("HMM array", "array flag", "struct page")],
-  [/pfns$/, "page", "any", reads("migrate array", "array flag", "struct page")],
-  [/pfns$/, "set", "any", makes("migrate array")],
-  [/ops$/, "dmaAlias", "any", reads("answer", "caller")],
-  [/naming$/, "numberLow", "any", makes("snapshot")],
+  [/#pfns$/, "online", "raw", reads("frame", "raw scan", "section")],
+  [/#pfns$/, "(page|map)", "failure", reads("either", "raw scan", STRUCT)],
+  [/#pfns$/, "page", "raw", reads("frame", "raw scan", "section")],
+  [/folios$/, "ofMigration", "any", reads("frame", "page table", "entry type", STRUCT)],
+  [/numbers$/, "lent", "any", reads("frame", "page table", "entry type")],
+  [/numbers$/, "find", "any", reads("device", "page table", "entry type")],
+  [/numbers$/, "(moving|owns)", "any", reads("either", "page table", "entry type", STRUCT)],
+  [/numbers$/, "privateEntry", "any", makes("device", "page table")],
+  [/numbers$/, "migrationEntry", "any", makes("either", "page table")],
+  [/numbers$/, "exclusiveEntry", "any", makes("frame", "page table")],
+  [/this$/, "#leadsTo", "any", reads("frame", "page table", "entry type", STRUCT)],
+  [/this$/, "#setMigration", "any", makes("frame", "page table")],
+  [/this$/, "#carried", "any", makes("device", "HMM array")],
+  [/naming$/, "mapOf", "hmm", reads("device", "page table", "entry type")],
+  [/(hmm|hmm\.pfns)$/, "page", "any", reads("either", "HMM array", "array flag", STRUCT)],
+  [/pfns$/, "page", "hmm", reads("either", "HMM array", "array flag", STRUCT)],
+  [/pfns$/, "page", "any", reads("either", "migrate array", "array flag", STRUCT)],
+  [/pfns$/, "set", "any", makes("either", "migrate array")],
+  [/ops$/, "dmaAlias", "any", reads("frame", "answer", "caller")],
+  [/naming$/, "numberLow", "any", makes("either", "snapshot")],
 ];
 /** Where the helpers are that convert for others. */
 const SKIPPED = /device\/(numbers|migrate-pfn|provenance)\.ts$|hmm\/hmm-pfn\.ts$|raw-pfns\.ts$/;
@@ -106,7 +118,7 @@ export function sitesOf(room: string): Site[] {
 
 function wayOf(call: ts.CallExpression, file: string): Way | undefined {
   const { expression } = call;
-  if (ts.isIdentifier(expression)) return FREE[expression.text];
+  if (ts.isIdentifier(expression)) return isSlot(call) ? undefined : FREE[expression.text];
   if (!ts.isPropertyAccessExpression(expression)) return undefined;
   const on = expression.expression.getText();
   const name = expression.name.getText();
@@ -115,6 +127,13 @@ function wayOf(call: ts.CallExpression, file: string): Way | undefined {
     ([of, method, only]) =>
       of.test(on) && new RegExp(`^${method}$`).test(name) && where.includes(only),
   )?.[3];
+}
+
+/** Whether what a call gives is used as something else than a page's number. */
+function isSlot({ parent }: ts.CallExpression): boolean {
+  if (ts.isCallExpression(parent)) return NO_PAGE.test(parent.expression.getText());
+  if (ts.isVariableDeclaration(parent)) return NO_PAGE.test(parent.name.getText());
+  return ts.isBinaryExpression(parent) && NO_PAGE.test(parent.right.getText());
 }
 
 function whereOf(file: string): readonly Where[] {

@@ -13,7 +13,7 @@ import { STRUCTS } from "../../../src/engine/layout/generated/tables.js";
 import { Kernel } from "../../../src/engine/process/kernel.js";
 import { O_MAPLE_NODE } from "../../../src/engine/process/objects.js";
 import { PlainWords } from "../../../src/engine/words/plain.js";
-import type { Ref } from "../../../src/units.js";
+import { formatBytes, type Ref } from "../../../src/units.js";
 import { KERNEL } from "./conversion-kernel.js";
 import { sitesOf, type Site, type Way } from "./conversion-sites.js";
 
@@ -68,7 +68,8 @@ interface Booted {
 function boot(design: string, memory = "16MiB"): Booted {
   let meter: Meter | undefined;
   const kernel = Kernel.boot(
-    { memory, device: { private: "2GiB", span: "128MiB" } },
+    // Maps with pfns are a section apart.
+    { memory, device: { private: "9GiB", span: "128MiB" } },
     parseDesign(design),
     (size) => (meter = new Meter(size)),
   );
@@ -135,51 +136,42 @@ export function loadsTable(): string {
   return table(["conversion", "page maps", ...NAMES], rows);
 }
 
-/** Loads of the ways of a site: those to follow a number, of the last of 64 page maps. */
-function siteLoads(): ReadonlyMap<string, string> {
+/** Loads of a way: to follow a device-private page's number, or to make one. */
+function wayLoads(): (w: Way) => string {
   const each = NAMES.map((name) => loadsOf(name, "page", 64));
   const of = (key: string): string => each.map((l) => l[key]).join(" / ");
-  return new Map([
-    ["reads page table entry type entry type", `0; device's: ${of("entry")}`],
-    ["reads page table entry type struct page", `0; device's: ${of("moving")}`],
-    ["reads migrate array", `0; device's: ${of("migrate")}`],
-    ["reads HMM array", `0; device's: ${of("hmm")}`],
-    ["makes page table", `0; device's: ${of("make")}`],
-    ["makes migrate array", `0; device's: ${of("make")}`],
-    ["makes HMM array", "0, copied"],
-    ["makes snapshot", "not hot"],
-    ["reads raw scan", "0"],
-    ["reads answer", "not hot"],
-  ]);
+  const [follow, make] = [of("entry"), of("make")];
+  return ({ does, holder, of: whose }) => {
+    if (whose === "frame" || holder === "raw scan") return "0";
+    if (holder === "HMM array" && does === "makes") return "0";
+    const loads = does === "reads" ? follow : make;
+    return whose === "device" ? loads : `0 or ${loads}`;
+  };
 }
 
 const TELLS: Readonly<Record<string, string>> = {
   "entry type entry type": "type of the entry",
-  "entry type struct page": "type of the entry; *physical*: only the struct page",
-  "array flag struct page": "flag of the entry; *physical*: only the struct page",
+  "entry type struct page": "type of the entry (*physical*: the struct page)",
+  "array flag struct page": "flag of the entry (*physical*: the struct page)",
   "section section": "the section: RAM, online",
   "struct page struct page": "the page map over the pfn, the struct page",
   "caller caller": "the callback's contract: a pfn; whose, its page map",
   "record record": "the page itself",
 };
 
+const distinct = (texts: readonly string[]): string => [...new Set(texts)].join("; ");
+
 /** The published list of conversion sites. */
 export function sitesTable(room: "process" | "device"): string {
-  const loads = siteLoads();
-  const costOf = (w: Way): string => {
-    if (room === "process" && w.physical === "entry type") return "0";
-    if (room === "process" && w.does === "makes") return "0";
-    const ways = `${w.does} ${w.holder}`;
-    return loads.get(`${ways} ${w.own} ${w.physical}`) ?? loads.get(ways) ?? "";
-  };
+  const loads = wayLoads();
   const rowOf = ({ name, ways }: Site): string[] => {
     const [file, ...rest] = name.split(" ");
     return [
       `\`${file.replace(`${room}/`, "")}\` ${rest.join(" ")}`,
       KERNEL[name] ?? "**?**",
-      ways.map((w) => `${w.does}, ${w.holder}`).join("; "),
-      [...new Set(ways.map((w) => TELLS[`${w.own} ${w.physical}`]))].join("; "),
-      [...new Set(ways.map(costOf))].join("; "),
+      distinct(ways.map((w) => `${w.does}, ${w.holder}`)),
+      distinct(ways.map((w) => TELLS[`${w.own} ${w.physical}`])),
+      distinct(ways.map(loads)),
     ];
   };
   const head = ["site", "kernel", "converts", "what tells the kind", "loads"];
@@ -245,7 +237,7 @@ export function costsTable(): string {
           return {
             frames: count(frames * FRAME),
             nodes: core.objects(O_MAPLE_NODE) - nodes,
-            stored: count(meter.stored - stored),
+            stored: formatBytes(meter.stored - stored),
           };
         });
         const [fixed, asked] = cells;
@@ -273,7 +265,8 @@ export function costsTable(): string {
 
 /** Who needs a field of a device page, by the paths of device-facts §7.5. */
 const NEEDED: Readonly<Record<string, string>> = {
-  flags: "lock bit and waiters (fault, migration), uptodate, dirty, referenced, swapbacked (copied at migration), AnonExclusive of each page, head bit; node on top (statistics)",
+  flags:
+    "lock bit and waiters (fault, migration), uptodate, dirty, referenced, swapbacked (copied at migration), AnonExclusive of each page, head bit; node on top (statistics)",
   mapping: "reverse map: the anon_vma",
   compound_head: "a tail's way to its head (folio_split, PMD mappings)",
   index: "reverse map: where in the mapping",

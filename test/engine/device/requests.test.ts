@@ -6,21 +6,14 @@
  * Facts: device-facts §1.2–1.5; seed 001.
  */
 import { describe, expect, test } from "vitest";
-import { RuleViolation } from "../../../src/engine/errors.js";
 import { IDLE_PAGES_ARE_NOT_TOUCHED, idleWords } from "../../../src/engine/device/idle-words.js";
-import {
-  pfnToPgmapOffset,
-  pgmapReleaseFolios,
-  pgmapRequestFolios,
-} from "../../../src/engine/device/superseded.js";
-import { PG_LOCKED } from "../../../src/engine/design/word/axis-flags.js";
 import { InPageListAllocator } from "../../../src/engine/drivers/allocators/in-page-list.js";
+import { RuleViolation } from "../../../src/engine/errors.js";
 import { inspectDevices } from "../../../src/engine/sanitizer/device/sanitizer.js";
 import { deviceIndex, deviceOffset, pfn, spaceId } from "../../../src/units.js";
 import { LEGAL } from "../drivers/designs.js";
 import {
   COHERENT,
-  config,
   FS_DAX,
   GENERIC,
   held,
@@ -289,170 +282,6 @@ describe.each(["today", "page32", "memdesc16", "slot64", "today+separated=all"])
     });
   },
 );
-
-describe("memory that comes back at another order", () => {
-  test.each(LEGAL.filter((_, i) => i % 3 === 0))(
-    "%s: nothing is left of the order before",
-    (design) => {
-      const s = scene(design);
-      const { devices } = s;
-      const map = mapOf(s, PRIVATE);
-      for (const orders of [[9], [0, 0, 1, 2, 3, 0], [9], [4, 4, 0, 5], [3, 9]]) {
-        const pages: number[] = [];
-        let at = 0;
-        for (const order of orders) {
-          at = Math.ceil(at / 2 ** order) * 2 ** order;
-          if (at + 2 ** order > map.pages) continue;
-          const page = devices.activate(map, at, order);
-          expect(page).toBe(map.first + at);
-          expect(devices.record.orderOf(page)).toBe(order);
-          pages.push(page);
-          at += 2 ** order;
-        }
-        expect(wrong(s, held(...pages))).toEqual([]);
-        expect(map.inService).toBe(
-          pages.reduce((sum, p) => sum + 2 ** devices.record.orderOf(p), 0),
-        );
-        for (const page of pages) devices.release(page);
-        expect([map.inService, map.refs]).toEqual([0, 1]);
-      }
-    },
-  );
-
-  /** A folio of 512 pages that came and went. */
-  function used(): { s: Scene; map: ReturnType<typeof mapOf>; head: number } {
-    const s = scene("today+init-reset=off");
-    const map = mapOf(s, PRIVATE);
-    const head = s.devices.activate(map, 0, 9);
-    s.devices.release(head);
-    expect(wrong(s)).toEqual([]);
-    return { s, map, head };
-  }
-
-  test("init-reset=off, a former tail by itself: page_folio leads to the old head, whose count goes below zero", () => {
-    const { s, map, head } = used();
-    const { devices } = s;
-    const page = devices.activate(map, 3, 0);
-    expect(page).toBe(head + 3);
-    const { record, folios } = devices.zoneDevice.of(page);
-    // The page counts 1, its folio is the old head, which counts 0 and has the lock.
-    expect(record.folioOf(page)).toBe(record.rowRef(head));
-    expect(folios.refcount(record.rowRef(page))).toBe(1);
-    expect(folios.refcount(record.folioOf(page))).toBe(0);
-    expect(folios.flags(record.rowRef(head)) & PG_LOCKED).not.toBe(0);
-    expect(folios.flags(record.rowRef(page)) & PG_LOCKED).toBe(0);
-    devices.release(page);
-    expect(folios.refcount(record.rowRef(head))).toBe(-1);
-    expect(folios.refcount(record.rowRef(page))).toBe(1);
-    expect(wrong(s)).toContainEqual(expect.stringContaining("references stay above zero"));
-    // The driver never hears of it, and its map's reference never falls: the unload hangs.
-    expect(s.told).toEqual([`1: ${head}, 9`]);
-    expect(map.refs).toBe(2);
-  });
-
-  test("init-reset=off, a former head by itself: it is 512 pages still, and takes 511 references too many with it", () => {
-    const { s, map, head } = used();
-    const { devices } = s;
-    const page = devices.activate(map, 0, 0);
-    expect(devices.record.orderOf(page)).toBe(9);
-    expect([map.refs, map.inService]).toEqual([2, 1]);
-    devices.release(page);
-    expect(s.told).toEqual([`1: ${head}, 9`, `1: ${head}, 9`]);
-    expect([map.refs, map.inService]).toEqual([2 - HUGE, 1 - HUGE]);
-    expect(rulesOf(s)).toContain("map references add up");
-  });
-
-  test("init-reset=off at an order that is no smaller, or off for good: nothing shows", () => {
-    const { s, map, head } = used();
-    const again = s.devices.activate(map, 0, 9);
-    expect(again).toBe(head);
-    expect(wrong(s, held(again))).toEqual([]);
-    s.devices.release(again);
-    expect(map.refs).toBe(1);
-    const on = scene("today");
-    const other = mapOf(on, PRIVATE);
-    on.devices.release(on.devices.activate(other, 0, 9));
-    const tail = on.devices.activate(other, 3, 0);
-    const front = on.devices.activate(other, 0, 0);
-    expect(wrong(on, held(tail, front))).toEqual([]);
-    for (const page of [tail, front]) on.devices.release(page);
-    expect(other.refs).toBe(1);
-  });
-});
-
-describe("superseded forms", () => {
-  test("pgmap_request_folios touches every idle page that it is asked for", () => {
-    const s = scene("today+activation=request");
-    const { devices } = s;
-    const map = mapOf(s, PRIVATE);
-    expect(pgmapRequestFolios(devices, map, map.first, 3)).toBe(true);
-    expect([map.refs, map.inService]).toEqual([4, 3]);
-    const found = inspectDevices(devices, held(map.first, map.first + 1, map.first + 2));
-    expect(found.every((v) => v.rule === IDLE_PAGES_ARE_NOT_TOUCHED)).toBe(true);
-    expect(found.map((v) => v.pfn - map.first)).toEqual([0, 0, 1, 2]);
-    // What is in service already is no error there.
-    expect(pgmapRequestFolios(devices, map, map.first, 1)).toBe(true);
-    expect([refsOf(s, map.first), map.refs]).toEqual([2, 4]);
-    pgmapReleaseFolios(devices, map.first, 1);
-    // Another map's, and a dying one's, are.
-    expect(pgmapRequestFolios(devices, map, map.first + HUGE - 1, 2)).toBe(false);
-    pgmapReleaseFolios(devices, map.first, 3, false);
-    expect([map.refs, map.inService]).toEqual([1, 0]);
-    devices.pagemaps.kill(map);
-    expect(pgmapRequestFolios(devices, map, map.first, 1)).toBe(false);
-  });
-
-  test("its release, as posted, puts the second folio again and never the third", () => {
-    const s = scene("today+activation=request");
-    const map = mapOf(s, PRIVATE);
-    s.devices.watch = null;
-    pgmapRequestFolios(s.devices, map, map.first, 3);
-    wrong(s);
-    pgmapReleaseFolios(s.devices, map.first, 3);
-    const counts = [0, 1, 2].map((i) => {
-      const { record, folios } = s.devices.zoneDevice.of(map.first);
-      return folios.refcount(record.rowRef(map.first + i));
-    });
-    expect(counts).toEqual([0, -1, 1]);
-    expect(wrong(s)).toContainEqual(expect.stringContaining("references stay above zero"));
-    expect(map.refs).toBe(2);
-  });
-
-  test("folios of different orders are refused, once they were looked at", () => {
-    const s = scene("today+activation=request");
-    const map = mapOf(s, PRIVATE);
-    s.devices.release(s.devices.activate(map, 8, 3));
-    expect(pgmapRequestFolios(s.devices, map, map.first + 6, 3)).toBe(false);
-    expect(rulesOf(s)).toContain(IDLE_PAGES_ARE_NOT_TOUCHED);
-  });
-
-  test("without a struct page for every idle page there is nothing to ask it for", () => {
-    for (const design of [
-      "today+activation=request+device-lifetime=request",
-      "today+activation=request+device-lifetime=chunk",
-      "memdesc8+activation=request",
-      "device-tuple",
-      "device-offset+device-record=folio+activation=request",
-    ]) {
-      const s = scene(design);
-      const map = mapOf(s, PRIVATE);
-      expect(() => pgmapRequestFolios(s.devices, map, map.first, 1)).toThrow("EOPNOTSUPP");
-      expect(() => pgmapReleaseFolios(s.devices, map.first, 1)).toThrow("EOPNOTSUPP");
-    }
-  });
-
-  test("pfn_to_pgmap_offset, where there are pfns", () => {
-    const s = scene("today");
-    const map = mapOf(s, PRIVATE);
-    const { naming } = s.devices;
-    if (naming.name !== "physical") throw new Error("no pfns");
-    const first = map.range.start / 4096;
-    expect(
-      [0, 7, HUGE - 1, HUGE].map((i) => pfnToPgmapOffset(naming, map, pfn(first + i))),
-    ).toEqual([0, 7, HUGE - 1, -1]);
-    expect(pfnToPgmapOffset(naming, map, pfn(1))).toBe(-1);
-  });
-});
 
 test("who pays for the descriptor of a coherent page gets it back with the page", () => {
   for (const design of ["memdesc8", "memdesc16+activation=request", "page32"]) {

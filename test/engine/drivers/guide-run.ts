@@ -44,15 +44,15 @@ export function tryToyGpu(design: string): string[] {
   const child = process.fork();
   child.write(addr + 41 * PAGE, Uint8Array.of(99));
   const store = (page: number): void => devices.store(page, 1, Uint8Array.of(77));
-  must("a GPU's write", view.access(addr + 42 * PAGE, true, store), 0);
-  must("what the child sees of it", child.read(addr + 42 * PAGE + 1, 1)[0], 0);
+  must("a GPU's write", view.access(addr + 40 * PAGE, true, store), 0);
+  must("what the child sees of it", child.read(addr + 40 * PAGE + 1, 1)[0], 140);
   process.munmap(addr + 50 * PAGE, 4 * PAGE);
   wrong.push(...inspectKernel(kernel).map((violation) => violation.message));
 
   // The driver goes while its pages are in use. Nothing is lost.
   must("the driver goes", gpu.remove(), 0);
   for (let i = 0; i < 50; i++) must(`page ${i}`, process.read(addr + i * PAGE, 1)[0], i);
-  must("what the GPU wrote", process.read(addr + 40 * PAGE + 1, 1)[0], 140);
+  must("what the GPU wrote", process.read(addr + 40 * PAGE + 1, 1)[0], 77);
   for (let i = 50; i < 54; i++) must(`the child's page ${i}`, child.read(addr + i * PAGE, 1)[0], i);
   child.exit();
   process.exit();

@@ -55,6 +55,13 @@ function gpuByte({ svms, at }: Setting, i: number, offset = 5): number {
   return out[0];
 }
 
+/** Offset in VRAM that the GPU finds a page at. */
+function placeOf(s: Setting, i: number): number {
+  gpuByte(s, i);
+  const entry = s.svms.gpu.entries().find((e) => e.vpn === s.at / PAGE + i);
+  return s.gpu.map.offsetOf(entry?.page ?? -1);
+}
+
 describe.each(DESIGNS)("%s", (design) => {
   const machine = sharedMachine(design);
 
@@ -106,11 +113,13 @@ describe.each(DESIGNS)("%s", (design) => {
     expect(() => child.read(at + 13 * PAGE, 1)).toThrow(/SIGBUS/);
     child.exit();
     // What comes back of the second part goes to its own place again.
+    const place = placeOf(s, 22);
     const before = gpu.map.inService;
     process.touch(at + 22 * PAGE, "read");
     const back = before - gpu.map.inService;
     expect(back).toBeGreaterThan(0);
     expect(svms.toVram(at + 20 * PAGE)).toBe(back);
+    expect(placeOf(s, 22)).toBe(place);
     expect(gpuByte(s, 30)).toBe(mark(30));
     expect(lost(process, at, 12)).toEqual([]);
     expect(lost(process, at, 12, 20)).toEqual([]);

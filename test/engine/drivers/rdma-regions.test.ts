@@ -56,6 +56,21 @@ describe.each(SOME)("%s", (design) => {
       finish(s);
     });
 
+    test("a translation without the right to write is no good for a write: it is faulted again", () => {
+      const s = start(design);
+      const region = register(s, pagesOf(s, 1, 1), 1);
+      expect(region.fault()).toBe(1);
+      const { table } = region.umem;
+      const lo = table.entry(0);
+      const hi = table.w.hi;
+      table.store(0, lo, hi, table.address(0), false);
+      expect([region.read(5, 1).faults, pageOf(region, 0).write]).toEqual([0, false]);
+      const { error, faults, peerBytes } = region.write(5, Uint8Array.of(9));
+      expect([error, faults, peerBytes, pageOf(region, 0).write]).toEqual([0, 1, 1, true]);
+      expect(marks(region, 1)).toEqual([9]);
+      finish(s);
+    });
+
     test("a region that may be written where the process may not: −EPERM", () => {
       const s = start(design);
       const at = pagesOf(s, 2, 1);

@@ -3,7 +3,7 @@
  * reaches it, and what is taken to RAM beside what must be.
  */
 import { describe, expect, test } from "vitest";
-import { EFAULT, EINVAL, ENOMEM } from "../../../src/engine/device/kinds.js";
+import { EBUSY, EFAULT, EINVAL, ENOMEM } from "../../../src/engine/device/kinds.js";
 import type { RegionPage } from "../../../src/engine/drivers/rdma/memory-region.js";
 import { PeerGpu, type PeerGpuConfig } from "../../../src/engine/drivers/rdma/peer-gpu.js";
 import type { RdmaConfig } from "../../../src/engine/drivers/rdma/rdma-device.js";
@@ -269,6 +269,23 @@ describe.each(SOME)("%s", (design) => {
     expect(region.fault()).toBe(6);
     expect(kinds(region)).toEqual(["p2pdma", "p2pdma", "ram", "ram", "ram", "ram"]);
     expect(marks(region, 6)).toEqual([mark(0), mark(1), 0, mark(3), mark(4), mark(5)]);
+    finish(s);
+  });
+
+  test("a page that somebody holds keeps the GPU's driver: −EBUSY, and memory and window are there", () => {
+    const s = start(design);
+    const at = pagesOf(s, 2, 2);
+    const region = register(s, at, 2);
+    const folio = s.devices.privates.folioOf(s.gpu.pageAt(s.process, at));
+    s.devices.privates.folios.get(folio);
+    expect(s.gpu.unload()).toBe(EBUSY);
+    expect([s.gpu.map.state, s.gpu.window?.state, s.gpu.map.inService]).toEqual([
+      "live",
+      "live",
+      1,
+    ]);
+    expect([marks(region, 2), kinds(region)]).toEqual([marksOf(2), ["p2pdma", "ram"]]);
+    s.devices.privates.folios.put(folio);
     finish(s);
   });
 

@@ -31,6 +31,7 @@ import type { HmmContext } from "./context.js";
 
 // Bits of the high half.
 export const HMM_PFN_VALID = 1 << 31;
+/** Output, in the high half of an entry of hmm_range_fault: the page may be written. */
 export const HMM_PFN_WRITE = 1 << 30;
 export const HMM_PFN_ERROR = 1 << 29;
 export const HMM_PFN_DMA_MAPPED = 1 << 28;
@@ -42,6 +43,7 @@ export const HMM_PFN_INOUT_FLAGS = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN
 
 /** Input, in the bits of VALID and WRITE: the page must be there, or be brought; and be writable. */
 export const HMM_PFN_REQ_FAULT = 1 << 31;
+/** Input, in the high half of an entry: the page must be writable. */
 export const HMM_PFN_REQ_WRITE = 1 << 30;
 
 /** Bits of the whole entry: where the order begins, how wide it is, how wide the number. */

@@ -19,7 +19,7 @@ export const MMU_NOTIFY_PROTECTION_VMA = 2;
 /** Entries change their rights one by one. */
 export const MMU_NOTIFY_PROTECTION_PAGE = 3;
 /** Soft-dirty accounting: entries are write-protected, nothing else. */
-export const MMU_NOTIFY_SOFT_DIRTY = 4;
+const MMU_NOTIFY_SOFT_DIRTY = 4;
 /** The address space ends. */
 export const MMU_NOTIFY_RELEASE = 5;
 /** Pages move to or from a device; `owner` says whose move it is. */

@@ -9,7 +9,7 @@
 import { DEVICE_SPACE_SIZE } from "../../layout/generated/offsets.js";
 import { MISC_VMALLOC, T_MISC } from "../../design/word/axis-types.js";
 import type { DevPagemap } from "../../device/pagemap.js";
-import { CHUNK_PAGES } from "../../device/zone-device.js";
+import { CHUNK_PAGES } from "../../device/record-rows.js";
 import { S_DEVICE_NAME } from "../../process/core.js";
 import { O_DEVICE_FOLIO, O_DEVICE_FOLIO_LARGE } from "../../process/objects.js";
 import type { Ref } from "../../../units.js";

@@ -9,6 +9,7 @@ import { PeerGpu, type PeerGpuConfig } from "../../../src/engine/drivers/rdma/pe
 import type { RdmaConfig } from "../../../src/engine/drivers/rdma/rdma-device.js";
 import { ERRNO } from "../../../src/engine/errors.js";
 import { MADV_DONTNEED, MADV_HUGEPAGE } from "../../../src/engine/process/constants.js";
+import { watchKernel } from "../../../src/engine/sanitizer/process/sanitizer.js";
 import { boot, fill, lost, mark, PAGE, wrong } from "./designs.js";
 import {
   errnoOf,
@@ -269,6 +270,18 @@ describe.each(SOME)("%s", (design) => {
     expect(region.fault()).toBe(6);
     expect(kinds(region)).toEqual(["p2pdma", "p2pdma", "ram", "ram", "ram", "ram"]);
     expect(marks(region, 6)).toEqual([mark(0), mark(1), 0, mark(3), mark(4), mark(5)]);
+    finish(s);
+  });
+
+  test("who watches contents hears of a write through the window as one to the private page", () => {
+    const s = start(design);
+    const at = pagesOf(s, 2, 1);
+    const region = register(s, at, 2);
+    const written = [s.gpu.pageAt(s.process, at), s.process.pagemap(at + PAGE).pfn];
+    const heard: number[] = [];
+    watchKernel(s.kernel).wrote = (page) => void heard.push(page);
+    expect(region.write(PAGE - 1, Uint8Array.of(1, 2)).error).toBe(0);
+    expect(heard).toEqual(written);
     finish(s);
   });
 

@@ -33,15 +33,17 @@ import type { HeldMirror } from "../src/engine/sanitizer/process/shape.js";
 import type { HeldBlock } from "../src/engine/sanitizer/view.js";
 import type { Case, Variant } from "./cases/case.js";
 import { FIXTURES } from "./cases/case.js";
+import { PAGE_SIZE } from "../src/units.js";
 import { PMD_SIZE, PRIVATE_ANON, RW, Test, type Bench } from "./testing.js";
 
-/** Pages of a chunk: 16 MiB. */
-const CHUNK_PAGES = 4096;
-/** Chunks that a coherent device has room for. */
-const CHUNKS = 1;
+/** Pages of a chunk: 16 MiB, and the kernel's 256 where more is moved at once. */
+const SMALL_CHUNK = 4096;
+const KERNEL_CHUNK = 65536;
 const MIB = 2 ** 20;
-/** Sizes of the benchmark from which on a small machine does not do. */
-const SMALL = 4;
+/** Physical ranges of private devices begin on multiples of it. */
+const SECTION = 128 * MIB;
+/** Largest size of the benchmark, in PMDs, that a small machine does. */
+const SMALL = 8;
 /** Host buffers of pages that are kept: what a case writes, twice over. */
 const SPARE = 4096;
 /** Violations that are told of one case. */
@@ -91,6 +93,7 @@ export class Rig implements Bench {
   readonly largest: number;
   readonly notes: string[] = [];
   readonly #options: RigOptions;
+  readonly #chunkPages: number;
   readonly #made = new Map<number, MirrorDevice>();
   #opened = new Set<Mirror>();
   #files: OpenFile[] = [];
@@ -101,9 +104,14 @@ export class Rig implements Bench {
   constructor(design: Design, options: RigOptions) {
     this.#options = options;
     this.largest = options.largest;
-    const memory = memoryFor(options.largest);
+    this.#chunkPages = options.largest <= SMALL ? SMALL_CHUNK : KERNEL_CHUNK;
+    // Two private devices, each with a chunk of either kind and one more; two coherent ones.
+    const chunk = this.#chunkPages * PAGE_SIZE;
     this.kernel = Kernel.boot(
-      { memory, device: { private: Math.max(512 * MIB, memory), span: 128 * MIB } },
+      {
+        memory: memoryFor(options.largest),
+        device: { private: 6 * Math.max(chunk, SECTION), span: 2 * Math.max(chunk, SECTION / 2) },
+      },
       design,
     );
     this.devices = Devices.attach(this.kernel);
@@ -131,12 +139,12 @@ export class Rig implements Bench {
     let device = this.#made.get(id);
     if (device === undefined) {
       const isPrivate = id < 2;
-      const pages = CHUNKS * CHUNK_PAGES;
+      const pages = this.#chunkPages;
       const start = this.kernel.machine.deviceFirst + (id - 2) * pages;
       device = new MirrorDevice(this.devices, {
         id,
         kind: isPrivate ? "private" : "coherent",
-        chunkPages: CHUNK_PAGES,
+        chunkPages: pages,
         ...(isPrivate ? {} : { range: { start, pages } }),
       });
       this.#made.set(id, device);

@@ -45,6 +45,11 @@ class Progress {
     this.#total = total;
   }
 
+  /** Where a run takes a while and nobody sees the progress line: that it began. */
+  begin(what: string): void {
+    if (!this.#live && this.#total > SAMPLE) process.stderr.write(`conformance: ${what}\n`);
+  }
+
   get ms(): number {
     return performance.now() - this.#began;
   }
@@ -78,6 +83,9 @@ async function run(options: Options): Promise<void> {
     void pool.stop();
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  progress.begin(
+    `${of.size} designs, ${cases.length} cases in ${variants.join(" and ")}, ${jobs} threads`,
+  );
   await pool.run([...of.values()], (done) => {
     const design = of.get(done.design);
     if (design !== undefined) found.set(done.design, { ...done, of: design });

@@ -7,12 +7,13 @@ import { defineScenario, MEMORY_DEVICE_GENERIC, MmError } from "memdesc";
 
 const PAGE = 4096;
 const TIB = 2 ** 40;
-const PMD_ORDER = 9;
-const PMD_PAGES = 512;
+/** It is mapped in pages of 1 GiB (daxctl's --align=1G). */
+const PUD_ORDER = 18;
+const PUD_PAGES = 2 ** 18;
 /** Memory of the guest. */
 const GUEST = TIB;
 /** Huge pages of it. */
-const FOLIOS = GUEST / PAGE / PMD_PAGES;
+const FOLIOS = GUEST / PAGE / PUD_PAGES;
 
 export default defineScenario({
   name: "vm on device dax",
@@ -29,7 +30,7 @@ export default defineScenario({
           name: "dax0.0",
           type: MEMORY_DEVICE_GENERIC,
           ranges: [{ start: machine.deviceFirst, pages: GUEST / PAGE }],
-          folioOrder: PMD_ORDER,
+          folioOrder: PUD_ORDER,
         });
       } catch (error) {
         if (!(error instanceof MmError)) throw error;
@@ -48,13 +49,13 @@ export default defineScenario({
     let asked = 0;
     let full = false;
     s.repeat("passthrough is switched on: the guest's pages are pinned", FOLIOS, (i) => {
-      full ||= devices.zoneDevice.request(map, i * PMD_PAGES, PMD_ORDER) < 0;
-      if (!full) asked += PMD_PAGES;
+      full ||= devices.zoneDevice.request(map, i * PUD_PAGES, PUD_ORDER) < 0;
+      if (!full) asked += PUD_PAGES;
     });
     s.finding("pages that could be had", asked);
     s.finding("bytes that describe them", records());
-    s.repeat("and off again", asked / PMD_PAGES, (i) => {
-      const page = map.pageAt(i * PMD_PAGES);
+    s.repeat("and off again", asked / PUD_PAGES, (i) => {
+      const page = map.pageAt(i * PUD_PAGES);
       const side = devices.sideOf(page);
       side.folios.put(side.folioOf(page));
     });

@@ -157,7 +157,12 @@ export type { Recognition, TtmOptions, TtmTable, Unpopulated } from "./engine/dr
 export { Devices } from "./engine/device/devices.js";
 export type { DeviceFault } from "./engine/device/device-fault.js";
 export { DevPagemap } from "./engine/device/pagemap.js";
-export type { PagemapConfig, PagemapOps, PhysicalRange } from "./engine/device/pagemap.js";
+export type {
+  ByteRange,
+  PagemapConfig,
+  PagemapOps,
+  PhysicalRange,
+} from "./engine/device/pagemap.js";
 export {
   MEMORY_DEVICE_COHERENT,
   MEMORY_DEVICE_FS_DAX,
@@ -183,6 +188,7 @@ export {
 export { DriverCalls } from "./engine/device/driver-calls.js";
 export { DriverLock } from "./engine/device/driver-lock.js";
 export { Handles } from "./engine/device/handles.js";
+export { ManagedDevice } from "./engine/device/managed-device.js";
 export type { GivePage } from "./engine/device/transfers.js";
 export {
   HMM_PFN_REQ_FAULT,
@@ -213,7 +219,7 @@ export { SecureGuest } from "./engine/drivers/uvmem/secure-guest.js";
 export { Ultravisor } from "./engine/drivers/uvmem/ultravisor.js";
 export { Uvmem } from "./engine/drivers/uvmem/uvmem.js";
 export { XeDevice, XeSvm } from "./engine/drivers/xe/xe-device.js";
-export { watchDevices } from "./engine/sanitizer/device/sanitizer.js";
+export { inspectDevices, watchDevices } from "./engine/sanitizer/device/sanitizer.js";
 export { inspectKernel, watchKernel } from "./engine/sanitizer/process/sanitizer.js";
 export type { Holdings } from "./engine/sanitizer/process/shape.js";
 export type { DeviceRequest, PhysicalWindow } from "./engine/machine-plan.js";

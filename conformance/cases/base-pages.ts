@@ -130,13 +130,15 @@ function anonReadMultiple(t: Test): void {
   }
 }
 
-/** Moments of a READ of 1024 pages at which another thread may run: two for each window, and the end. */
+/** Moments of a READ of 1024 pages at which another thread may run: two for each window of 32. */
 const MOMENTS = 64;
+/** Moments of ten rounds; the last ones come when the READ is over. */
+const DRAWN = (MOMENTS * 5) / 4;
 
 /**
  * The second thread's sleep of up to 32,000 ns is a number of moments that it lets
  * pass (simplified): its munmap runs at one of those at which the reading device
- * holds no lock, drawn by lot, or when the READ is over. Every round draws another
+ * holds no lock, drawn by lot, or when the READ is over. Every round draws from another
  * part of them, so that early, middle and late ones all come up.
  */
 function anonTeardown(t: Test): void {
@@ -144,8 +146,8 @@ function anonTeardown(t: Test): void {
   for (let c = 0; c < NTIMES; c++) {
     const buffer = t.mapped(NPAGES);
     const must = t.init(buffer, c);
-    const part = MOMENTS / NTIMES;
-    let left = Math.floor(part * c) + random.below(Math.ceil(part) + 1);
+    const part = DRAWN / NTIMES;
+    let left = part * c + random.below(part + 1);
     let done = false;
     const thread = (): void => {
       if (done || left-- > 0) return;

@@ -110,12 +110,11 @@ function freePages(machine: Machine): number {
 /** Every rule of the machine that does not hold now. */
 export function brokenRules(subject: Subject): RuleViolation[] {
   const { kernel, machine, given } = subject;
-  const ofRam = heldBlocks(machine, given, freeHugePages(kernel));
-  const held = [...ofRam, ...deviceBlocks(kernel)];
-  const broken = inspectMachine(machine, { given, held });
+  const held = heldBlocks(machine, given, freeHugePages(kernel));
+  const broken = inspectMachine(machine, { given, held, described: deviceBlocks(kernel) });
   // A scenario that never had a process or a file holds its folios itself.
   if (!hasProcesses(kernel)) return broken;
-  return [...broken, ...inspectProcesses(kernel, { folios: pinsOf(kernel), blocks: ofRam })];
+  return [...broken, ...inspectProcesses(kernel, { folios: pinsOf(kernel), blocks: held })];
 }
 
 const hasProcesses = ({ base }: Kernel): boolean =>

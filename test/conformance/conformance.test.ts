@@ -3,13 +3,15 @@
  * `npm run conformance` runs them on every legal design.
  *
  * Threads run them as compiled code, as that command does: the sources are compiled
- * anew, which takes a second, and run two to three times as fast then.
+ * anew, which takes a second, and run two to three times as fast then. The command
+ * itself is tried on that code too.
  */
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { VARIANTS } from "../../conformance/cases/case.js";
 import { CASES } from "../../conformance/cases/index.js";
@@ -20,15 +22,17 @@ import type { Done } from "../../conformance/worker.js";
 /** Sizes of the benchmark case, in huge pages. */
 const LARGEST = 4;
 const JOBS = 2;
-const PATIENCE = 600_000;
+const PATIENCE = 1_200_000;
 
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "conformance-"));
 const designs = everyDesign(true);
 const done = new Map<string, Done>();
-const folder = mkdtempSync(join(tmpdir(), "conformance-"));
 
 beforeAll(async () => {
-  execFileSync("node", ["scripts/compile.mjs", folder, ".", "src", "conformance"]);
+  execFileSync("node", ["scripts/compile.mjs", folder, ".", "src", "conformance"], { cwd: root });
   writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   const pool = new Pool({
     selection: {},
     largest: LARGEST,
@@ -50,5 +54,45 @@ describe.each(designs.map((d) => d.name))("%s", (name) => {
     expect(failures).toEqual([]);
     expect(results.filter((r) => r.cannot !== null)).toEqual([]);
     expect(results.length).toBe(CASES.length * VARIANTS.length);
+  });
+});
+
+describe("npm run conformance", () => {
+  const main = join(folder, "conformance", "main.js");
+  const run = (...words: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync("node", [main, ...words], { encoding: "utf8" });
+
+  it("says what came of what was asked for, and leaves with 0", () => {
+    const { status, stdout, stderr } = run(
+      "--design",
+      "today,device-tuple",
+      "--case",
+      "double_map",
+      "--jobs",
+      "1",
+    );
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(
+      /\n2 designs, 4 cases passed, 0 failed, 0 not representable, [\d.]+ s\n$/,
+    );
+    expect(status).toBe(0);
+  });
+
+  it("refuses arguments that mean nothing in one line, and leaves with 2", () => {
+    const { status, stdout, stderr } = run("--variant", "device");
+    expect(stdout).toBe("");
+    expect(stderr).toMatch(/^conformance: [^\n]*device_private, device_coherent[^\n]*\n$/);
+    expect(status).toBe(2);
+  });
+
+  it("stopped by Ctrl-C says what it knows, and leaves with 130", async () => {
+    const child = spawn("node", [main, "--pairs"], { stdio: ["ignore", "pipe", "pipe"] });
+    let stdout = "";
+    child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
+    await once(child.stderr, "data");
+    child.kill("SIGINT");
+    const [code] = (await once(child, "exit")) as [number | null];
+    expect(stdout).toMatch(/\d+ of \d+ designs, .*, interrupted\n$/);
+    expect(code).toBe(130);
   });
 });

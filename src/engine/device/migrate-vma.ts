@@ -298,6 +298,8 @@ export class MigrateVma {
     // mem_cgroup_migrate
     const memcg = core.pointer(folio, a.folios.layout.memcg);
     this.#charge(b, target, to, order, memcg);
+    // What describes the source is no longer charged; records of private memory never were.
+    if (memcg !== NONE && !a.isPrivate) this.base.memcgs.chargeDescriptor(memcg, from, order, -1);
     core.setPointer(folio, a.folios.layout.memcg, NONE);
     if (!a.isPrivate && order > 1) this.base.deferred.remove(folio, order);
     a.folios.setMapping(folio, NONE, 0);

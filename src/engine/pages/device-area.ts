@@ -24,6 +24,8 @@ import { MIGRATE_UNMOVABLE } from "./zones.js";
 const ZEROES = new Int32Array(4);
 /** Bytes of the table for one page: frame + 1, and users. */
 const ENTRY = 8;
+/** Bytes that are counted in 32 bits. */
+const NEAR = 2 ** 30;
 /** Behind the entries: frames of each group of so many pages, so that gaps are passed over. */
 const GROUP = 512;
 
@@ -35,6 +37,8 @@ export class DeviceArea {
   readonly #first: number;
   readonly #pages: number;
   readonly #refsPerPage: number;
+  /** Its logarithm. */
+  readonly #shift: number;
   /** Asked before it is given up; says whether to try again. */
   onPressure: () => boolean = () => false;
 
@@ -60,6 +64,7 @@ export class DeviceArea {
     this.#first = first;
     this.#pages = pages;
     this.#refsPerPage = refsPerPage;
+    this.#shift = Math.log2(refsPerPage);
   }
 
   /** Frames that are taken now. */
@@ -74,7 +79,10 @@ export class DeviceArea {
 
   /** Index of the arena page that has byte `at` behind a reference. */
   #page(ref: Ref, at: number): number {
-    return Math.floor((ref + Math.floor(at / 16)) / this.#refsPerPage) - this.#first;
+    // A row is near; the end of a whole device may be far.
+    return at < NEAR
+      ? ((ref + (at >> 4)) >>> this.#shift) - this.#first
+      : Math.floor((ref + Math.floor(at / 16)) / this.#refsPerPage) - this.#first;
   }
 
   /**

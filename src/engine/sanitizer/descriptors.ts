@@ -59,7 +59,7 @@ export const SLABS_ADD_UP: Rule = {
 /** Everything that holds a descriptor: who, of which cache, where. */
 function* ownersOf(view: View): Generator<{ pfn: number; cache: number; object: Ref }> {
   const { design } = view.m;
-  for (const b of view.held) {
+  for (const b of [...view.held, ...view.described]) {
     const cache = design.cacheFor(b.type, b.order);
     const object = design.separateOf(b.pfn);
     if (cache >= 0 || object !== 0) yield { pfn: b.pfn, cache, object };

@@ -37,6 +37,8 @@ export interface Claims {
   /** Frames that were ever given to the allocator. */
   readonly given: readonly { readonly start: number; readonly end: number }[];
   readonly held: Iterable<HeldBlock>;
+  /** Folios of devices of whose pages nothing is asked: they have descriptors. */
+  readonly described?: Iterable<HeldBlock>;
 }
 
 /** A block found on a list. */
@@ -72,6 +74,7 @@ export interface View {
   readonly m: Machine;
   readonly claims: Claims;
   readonly held: readonly HeldBlock[];
+  readonly described: readonly HeldBlock[];
   readonly freeLists: readonly List[];
   readonly pcpLists: readonly (List & { readonly zone: number; readonly cpu: number })[];
   readonly slabs: readonly SlabView[];
@@ -86,10 +89,12 @@ const orderOfList = (index: number): number =>
 /** Walks the machine. Throws RuleViolation where a list never ends. */
 export function viewOf(m: Machine, claims: Claims): View {
   const held = [...claims.held];
+  const described = [...(claims.described ?? [])];
   return {
     m,
     claims,
     held,
+    described,
     freeLists: freeLists(m),
     pcpLists: pcpLists(m),
     slabs: slabsOf(m, framesOf(held)),

@@ -45,7 +45,9 @@ const DESIGNS = [
 ];
 const OWN_KIND = DESIGNS.slice(1);
 
-/** Cases that together go through every path once; all 39 are `npm run conformance`. */
+/** All cases, and how many conversions they were: MEMDESC_ALL_CASES=1. */
+const ALL = process.env["MEMDESC_ALL_CASES"] === "1";
+/** Cases that together go through every path once. */
 const SOME = new Set([
   "hmm.anon_read",
   "hmm.anon_write_child",
@@ -89,6 +91,7 @@ function undocumented({ site, does, holder, told }: ConversionUse, own: boolean)
 
 /** One case by itself: it throws where a line of its text does not hold. */
 function runCase(rig: Rig, what: Case, variant: Variant): void {
+  rig.kernel.setHugePages(what.hugePages ?? 0);
   const process = rig.kernel.createProcess();
   const numbers = FIXTURES[what.fixture][variant];
   const fds = numbers.map((n) => rig.open(n, process));
@@ -103,10 +106,12 @@ describe("cases of the HMM self-tests", () => {
   it.each(DESIGNS)("%s: every number has a kind, and leads to the page it was made for", (name) => {
     const rig = new Rig(parseDesign(name), { largest: 1, seed: 1, now: () => 0 });
     const provenance = Provenance.watch(rig.devices);
-    const cases = CASES.filter((c) => SOME.has(c.name));
-    expect(cases).toHaveLength(SOME.size);
+    const cases = CASES.filter((c) => ALL || SOME.has(c.name));
+    expect(cases).toHaveLength(ALL ? CASES.length : SOME.size);
     for (const c of cases) for (const v of VARIANTS) runCase(rig, c, v);
     const uses = provenance.uses();
+    const times = uses.reduce((sum, u) => sum + u.times, 0);
+    if (ALL) process.stdout.write(`${name}: ${times} conversions\n`);
     expect(provenance.violations).toEqual([]);
     expect(provenance.unknown()).toEqual([]);
     expect(privatesOf(uses, "makes")).toBeGreaterThan(10_000);

@@ -14,6 +14,7 @@ import { deviceIndex, deviceOffset, pfn, spaceId } from "../../../src/units.js";
 import { LEGAL } from "../drivers/designs.js";
 import {
   COHERENT,
+  config,
   FS_DAX,
   GENERIC,
   held,

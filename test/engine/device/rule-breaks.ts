@@ -30,6 +30,7 @@ import {
 } from "../../../src/engine/process/objects.js";
 import type { Holdings } from "../../../src/engine/sanitizer/process/shape.js";
 import {
+  deviceEntryOf,
   type Scene,
   PAGE,
   HUGE,

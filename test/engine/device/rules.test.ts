@@ -18,7 +18,7 @@ import type { Holdings } from "../../../src/engine/sanitizer/process/shape.js";
 import { LEGAL } from "../drivers/designs.js";
 import { PRIVATE } from "./pagemap-scene.js";
 import { BREAKS, TUPLE } from "./rule-breaks.js";
-import { type Scene, scene, PAGE, HUGE, page, OWN, add } from "./rule-scene.js";
+import { type Scene, scene, PAGE, HUGE, page, OWN } from "./rule-scene.js";
 
 const inspect = (s: Scene, holdings: Holdings = {}) => inspectKernel(s.kernel, holdings);
 

@@ -14,8 +14,6 @@ import { inspectDevices } from "../../../src/engine/sanitizer/device/sanitizer.j
 import { pfn } from "../../../src/units.js";
 import { held, HUGE, mapOf, PRIVATE, scene, wrong, type Scene } from "./pagemap-scene.js";
 
-const EOPNOTSUPP = -95;
-
 const refsOf = (s: Scene, page: number): number => s.devices.zoneDevice.refcountOf(page);
 const rulesOf = (s: Scene, ...pages: number[]): string[] =>
   inspectDevices(s.devices, held(...pages)).map((v) => v.rule);

@@ -133,14 +133,14 @@ describe.each(DESIGNS)("%s", (design) => {
     const { gpu, svms, process, at } = s;
     const part = VRAM / 2;
     for (let r = 0; r < 4; r++) svms.setRange(at + r * part * PAGE, part * PAGE);
-    for (let round = 0; round < 2; round++)
-      for (let r = 0; r < 4; r++) {
-        expect(svms.toVram(at + r * part * PAGE)).toBe(part);
-        const i = r * part + round * step;
-        expect(gpuByte(s, i)).toBe(mark(i));
-        expect(svms.gpu.write(at + i * PAGE + 6, Uint8Array.of(r + 1))).toBe(0);
-      }
-    expect(gpu.evictions).toBe(6);
+    // The first two a second time: by then they are in RAM again.
+    for (const r of [0, 1, 2, 3, 0, 1]) {
+      expect(svms.toVram(at + r * part * PAGE)).toBe(part);
+      const i = r * part + step;
+      expect(gpuByte(s, i)).toBe(mark(i));
+      expect(svms.gpu.write(at + i * PAGE + 6, Uint8Array.of(r + 1))).toBe(0);
+    }
+    expect(gpu.evictions).toBe(4);
     expect(gpu.map.inService).toBe(VRAM);
     expect(lost(process, at, 2 * VRAM, 0, step)).toEqual([]);
     for (let r = 0; r < 4; r++)

@@ -116,14 +116,14 @@ describe.each(DESIGNS)("%s", (design) => {
     const step = 128;
     const s = start(machine(), 2 * VRAM, false, step);
     const { gpu, svm, process, at } = s;
-    for (let round = 0; round < 2; round++)
-      for (let i = 0; i < 2; i++) {
-        expect(svm.toVram(at + i * HUGE * PAGE, HUGE * PAGE)).toBe(HUGE);
-        const page = i * HUGE + round * step;
-        expect(gpuByte(s, page)).toBe(mark(page));
-        expect(svm.gpu.write(at + page * PAGE + 6, Uint8Array.of(i + 1))).toBe(0);
-      }
-    expect(gpu.evictions).toBe(3);
+    // The first one a second time: by then it is in RAM again.
+    for (const i of [0, 1, 0]) {
+      expect(svm.toVram(at + i * HUGE * PAGE, HUGE * PAGE)).toBe(HUGE);
+      const page = i * HUGE + step;
+      expect(gpuByte(s, page)).toBe(mark(page));
+      expect(svm.gpu.write(at + page * PAGE + 6, Uint8Array.of(i + 1))).toBe(0);
+    }
+    expect(gpu.evictions).toBe(2);
     expect(inService(s)).toBe(VRAM);
     expect(lost(process, at, 2 * VRAM, 0, step)).toEqual([]);
     for (let i = 0; i < 2; i++)

@@ -98,10 +98,10 @@ export class PageRecord implements DeviceRecord {
   }
 
   end(page: number, order: number): void {
+    // An overlay stays as it is until somebody resets it.
+    if (this.leavesTraces) return;
     const { pages } = this.#c;
     const cache = pages.cacheFor(pages.typeOf(page), order);
-    // An overlay stays as it is until somebody resets it.
-    if (cache < 0) return;
     const descriptor = pages.separateOf(page);
     pages.release(page, order);
     this.#c.free(cache, descriptor);

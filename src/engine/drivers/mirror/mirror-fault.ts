@@ -16,7 +16,7 @@ import { TAG_READ, TAG_WRITE } from "./mirror-table.js";
 import type { FaultingMirror } from "./faulting-mirror.js";
 
 /** Pages that are asked for at once. */
-const WINDOW = 64;
+const WINDOW = 32;
 /** Tries until the process is said to be too busy. */
 const TRIES = 1000;
 

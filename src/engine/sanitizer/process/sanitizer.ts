@@ -145,17 +145,12 @@ function* describedFolios(view: ProcessView): Generator<FolioView> {
   for (const folio of view.privates.values()) yield { ...folio, type: design.typeOf(folio.pfn) };
 }
 
-/** Folios in service of devices as blocks of the machine, for whoever reads from the words what is held. */
+/** Folios of devices that the machine's page words describe: `described` of its claims, for who reads from the words what is held. */
 export function deviceBlocks(kernel: Kernel): HeldBlock[] {
-  const { machine } = kernel;
-  const { design } = machine;
   if (kernel.base.device === null) return [];
   return [...describedFolios(processView(kernel))]
-    .filter(({ pfn }) => pfn >= machine.deviceFirst)
-    .map(({ pfn, order, type, ref }) => {
-      const refs = Math.max(1, machine.w.load32(ref, design.folio.refcount));
-      return { pfn, order, type, subtype: type === T_MISC ? design.subtypeOf(pfn) : 0, refs };
-    });
+    .filter(({ pfn }) => pfn >= kernel.machine.deviceFirst)
+    .map(({ pfn, order, type }) => ({ pfn, order, type, subtype: 0, refs: 0 }));
 }
 
 function* heldBlocks(view: ProcessView): Generator<HeldBlock> {

@@ -69,13 +69,17 @@ function* ownersOf(view: View): Generator<{ pfn: number; cache: number; object: 
     yield { pfn: s.pfn, cache: view.slabCache, object: design.separateOf(s.pfn) };
 }
 
-/** Descriptors that mark a bad page, which stand beside what the page is: one for each. */
-function marks({ m, slabs }: View): number {
+/**
+ * Descriptors that mark a bad page, which stand beside what the page is: one for
+ * each. A block that is hwpoison and nothing else is an owner, counted already.
+ */
+function marks({ m, slabs }: View, counted: ReadonlyMap<number, number>): number {
   const cache = m.design.cacheFor(T_HWPOISON, 0);
   if (cache < 0 || slabs.every((s) => s.cache !== cache || s.inuse === 0)) return 0;
   let n = 0;
   for (let pfn = 0; pfn < m.config.frames; pfn++)
-    if (m.design.isPoisoned(pfn) && m.design.poisonCache(pfn) >= 0) n++;
+    if (m.design.isPoisoned(pfn) && m.design.poisonCache(pfn) >= 0)
+      if (m.design.typeOf(pfn) !== T_HWPOISON || !counted.has(m.design.separateOf(pfn))) n++;
   return n;
 }
 
@@ -101,7 +105,7 @@ export const DESCRIPTORS_ARE_OBJECTS: Rule = {
     const inuse = view.slabs
       .filter((s) => s.cache < view.m.design.caches.length)
       .reduce((sum, s) => sum + s.inuse, 0);
-    const expected = used.size + marks(view);
+    const expected = used.size + marks(view, used);
     if (inuse !== expected) report(-1, `${inuse} objects are in use, ${expected} blocks have one`);
   },
 };

@@ -37,6 +37,12 @@ export function remarkLines(said: readonly Said[], style: RemarkStyle): string[]
     return wholeOf(remark, style.indent, style.paint);
   }
   const inside = `${style.indent}  `;
+  if (remark.is === "note")
+    return wrap(
+      `${listed(said.map(({ design }) => design))}: ${remark.text}`,
+      style.indent,
+      inside,
+    );
   return [
     ...wrap(subjectOf(remark), style.indent),
     ...groups.flatMap(({ designs, value }) => {

@@ -25,8 +25,9 @@ import { printable, tableLines, textWidth, WIDTH, wrap } from "./table.js";
 const NAME_CELLS = 9;
 /** Where what belongs to a step begins. */
 const INDENT = "    ";
-/** Designs side by side in one table of cache lines. */
+/** Designs side by side in one table of cache lines, and what stays for an operation's name. */
 const COLUMNS = 5;
+const NAME_ROOM = 20;
 
 /** The run as text; ends with a newline. */
 export function renderRun(report: RunReport, options: { readonly color: boolean }): string {
@@ -230,33 +231,47 @@ function outsideLines(rows: readonly ComparisonRow[], names: Names): string[] {
   return wrap(said, "", "  ");
 }
 
-/** Cache lines read + written per operation, a column per design, a few designs at a time. */
+/** Cache lines read + written per operation, a column per design, as many designs at a time as fit. */
 function lineTables(report: RunReport, names: Names, p: Paint): string[] {
   if (report.runs.length < 2 || report.lines.length === 0) return [];
-  const groups = Array.from({ length: Math.ceil(report.runs.length / COLUMNS) }, (_, g) =>
-    report.runs.slice(g * COLUMNS, (g + 1) * COLUMNS),
-  );
-  const tables = groups.flatMap((group, g) => {
-    const cells = report.lines.map(({ perOperation }) =>
-      group.map((_, i) => linesCell(perOperation[g * COLUMNS + i])),
-    );
-    const head = group.map((run) => nameOf(names, run.design));
-    const room = WIDTH - widthOf([head, ...cells]);
+  const columns = report.runs.map((run, i) => [
+    nameOf(names, run.design),
+    ...report.lines.map(({ perOperation }) => linesCell(perOperation[i])),
+  ]);
+  const tables = sideBySide(columns).flatMap((group, g) => {
+    const room = WIDTH - group.reduce((sum, column) => sum + widthOf(column), 0);
     const title = g === 0 ? "PER OPERATION" : "";
     return tableLines({
-      align: ["left", ...head.map(() => "right" as const)],
+      align: ["left", ...group.map(() => "right" as const)],
       rows: [
-        [p.heading(title), ...head],
-        ...report.lines.map((row, i) => [cut(`${row.step} ${row.what}`, room), ...cells[i]]),
+        [p.heading(title), ...group.map(([head]) => head)],
+        ...report.lines.map(({ step, what }, i) => [
+          cut(`${step} ${what}`, room),
+          ...group.map((column) => column[i + 1]),
+        ]),
       ],
     });
   });
   return [...tables, p.dim("cache lines read + written, each distinct line of 64 B once")];
 }
 
-/** Columns that cells take with two blanks before each. */
-const widthOf = (rows: readonly (readonly string[])[]): number =>
-  rows[0].reduce((sum, _, i) => sum + 2 + Math.max(...rows.map((row) => textWidth(row[i]))), 0);
+/** Columns in groups that leave room for the name of an operation. */
+function sideBySide(columns: readonly (readonly string[])[]): (readonly string[])[][] {
+  const groups: (readonly string[])[][] = [];
+  let room = 0;
+  for (const column of columns) {
+    room -= widthOf(column);
+    if (groups.length === 0 || groups[groups.length - 1].length === COLUMNS || room < NAME_ROOM) {
+      groups.push([]);
+      room = WIDTH - widthOf(column);
+    }
+    groups[groups.length - 1].push(column);
+  }
+  return groups;
+}
+
+/** Width of a column with two blanks before it. */
+const widthOf = (column: readonly string[]): number => 2 + Math.max(...column.map(textWidth));
 
 const linesCell = (lines: { readonly read: number; readonly written: number } | null): string =>
   lines === null ? NONE : `${mean(lines.read)}+${mean(lines.written)}`;

@@ -345,7 +345,8 @@ export class Collect {
     );
     clearEntry(args.dst, args.npages++);
     args.cpages++;
-    counts.removePtes(folio, page, 0, 1, counts.mmId(args.vma));
+    // A single page does not count who maps it.
+    counts.removePtes(folio, page, 0, 1, 0);
     folios.put(folio);
     return true;
   }

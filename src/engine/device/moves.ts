@@ -152,7 +152,7 @@ export class Moves {
     if (exclusive) pages.setExclusive(page + i, false);
     const how = movesAs(swapType(hi) === SWP_DEVICE_WRITE, exclusive);
     w.store64(table, pteAt(vpn), this.numbers.migrationEntry(page + i, how), this.numbers.hi);
-    counts.removePtes(folio, page + i, order, 1, counts.mmId(vma));
+    counts.removePtes(folio, page + i, order, 1, order === 0 ? 0 : counts.mmId(vma));
     folios.put(folio);
     return true;
   }
@@ -256,7 +256,7 @@ export class Moves {
     const write = how === MOVES_WRITE && (flags & VM_WRITE) !== 0;
     folios.get(folio);
     if (whole) counts.addPmd(folio, counts.mmId(vma));
-    else counts.addPtes(folio, to, order, 1, counts.mmId(vma));
+    else counts.addPtes(folio, to, order, 1, order === 0 ? 0 : counts.mmId(vma));
     if (how !== MOVES_READ && folios.isAnon(folio)) pages.setExclusive(to, true);
     if (side.isPrivate) {
       w.store64(table, off, this.numbers.privateEntry(to, write), this.numbers.hi);

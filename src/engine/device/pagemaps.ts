@@ -72,6 +72,8 @@ export class Pagemaps {
   readonly mutants: Mutants;
   /** Maps that are not gone, by their words, in order of creation. */
   readonly maps = new Map<Ref, DevPagemap>();
+  /** The one that was asked for last. */
+  #last: DevPagemap | null = null;
   /** Those over physical ranges. */
   readonly #ranged = new Set<DevPagemap>();
   readonly #room: RecordRoom;
@@ -83,7 +85,7 @@ export class Pagemaps {
     this.mutants = mutants;
     const align = naming.name === "physical" ? SECTION_PAGES : ALIGN_PAGES;
     this.#room = new RecordRoom(span.firstPrivate, span.privatePages, align);
-    device.mapOf = (words) => this.maps.get(words);
+    device.mapOf = (words) => this.#at(words);
     device.hasNode = (map) =>
       !mutants.numaNone || (map.config.nid ?? -1) >= 0 || !this.isInDeviceSpace(map);
   }
@@ -200,7 +202,7 @@ export class Pagemaps {
     }
     this.maps.set(words, map);
     if (!this.#describe(map)) {
-      this.maps.delete(words);
+      this.#forget(words);
       if (isPrivate) this.naming.retire(words);
       core.freeObject(O_DEV_PAGEMAP, words);
       return ENOMEM;
@@ -295,7 +297,21 @@ export class Pagemaps {
   #ofPfn(pfn: number): DevPagemap | null {
     const found = this.ofFrame(pfn);
     if (found !== null || this.naming.name !== "physical" || pfn < this.span.end) return found;
-    return pfn < 2 ** 31 ? (this.maps.get(this.naming.mapOf(pfn, 0)) ?? null) : null;
+    return pfn < 2 ** 31 ? (this.#at(this.naming.mapOf(pfn, 0)) ?? null) : null;
+  }
+
+  /** The map by its words; one asks about the same map many times in a row. */
+  #at(words: Ref): DevPagemap | undefined {
+    const last = this.#last;
+    if (last !== null && last.words === words) return last;
+    const map = this.maps.get(words);
+    this.#last = map ?? null;
+    return map;
+  }
+
+  #forget(words: Ref): void {
+    this.maps.delete(words);
+    this.#last = null;
   }
 
   /** The map whose physical ranges have a frame. */
@@ -309,12 +325,12 @@ export class Pagemaps {
     if (this.device.watch !== null) this.device.look(page, "page_pgmap");
     if (this.device.refcountOf(page) === 0) return null;
     const { record } = this.device.of(page);
-    return this.maps.get(record.pgmapOf(record.folioOf(page))) ?? null;
+    return this.#at(record.pgmapOf(record.folioOf(page))) ?? null;
   }
 
   /** page_pgmap: the map of a folio in service. Throws RangeError where there is none. */
   mapOfFolio(folio: Ref, record: DeviceRecord): DevPagemap {
-    const map = this.maps.get(record.pgmapOf(folio));
+    const map = this.#at(record.pgmapOf(folio));
     if (map === undefined) throw new RangeError("a folio in service has no page map");
     return map;
   }
@@ -350,7 +366,7 @@ export class Pagemaps {
     if (early) this.device.rows.giveAll(map);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.naming.retire(map.words);
     if (!early) this.device.rows.giveAll(map);
-    this.maps.delete(map.words);
+    this.#forget(map.words);
     if (map.type === MEMORY_DEVICE_PRIVATE) this.#room.give(map.first, map.pages);
     else this.#ranged.delete(map);
     core.freeObject(O_DEV_PAGEMAP, map.words);

@@ -82,7 +82,7 @@ export class RecordRows {
    */
   take(map: DevPagemap, page: number, order: number): readonly number[] | null {
     const { deviceLifetime } = this.choice;
-    const pages = 2 ** order;
+    const pages = 1 << order;
     if (deviceLifetime === "static") return NO_CHUNKS;
     if (deviceLifetime === "request") return this.#takeBytes(page, pages) ? NO_CHUNKS : null;
     let made: number[] | null = null;
@@ -100,15 +100,15 @@ export class RecordRows {
   /** Undoes `take`, or gives back the rows of a folio that is idle again. */
   give(map: DevPagemap, page: number, order: number, made: readonly number[] = NO_CHUNKS): void {
     for (const chunk of made) this.#giveChunk(map, chunk);
-    if (this.choice.deviceLifetime === "request") this.#giveBytes(page, 2 ** order);
+    if (this.choice.deviceLifetime === "request") this.#giveBytes(page, 1 << order);
   }
 
   /** A folio in service was cut into folios of a smaller order: each gives its own rows back. */
   split(page: number, order: number, newOrder: number): void {
     if (this.choice.deviceLifetime !== "request") return;
-    for (let at = page; at < page + 2 ** order; at += 2 ** newOrder)
-      this.#takeBytes(at, 2 ** newOrder);
-    this.#giveBytes(page, 2 ** order);
+    for (let at = page; at < page + (1 << order); at += 1 << newOrder)
+      this.#takeBytes(at, 1 << newOrder);
+    this.#giveBytes(page, 1 << order);
   }
 
   /** An idle page is touched, as `init` allows: its row is there afterwards; false without memory. */

@@ -139,7 +139,7 @@ export class ZoneDevice {
     if (count === 0 || !record.leavesTraces || folio === record.rowRef(page)) return count;
     // The row of an idle page may still lead to where an earlier folio began.
     const head = record.pageOf(folio);
-    return page < head + 2 ** record.orderOf(head) ? count : 0;
+    return page < head + (1 << record.orderOf(head)) ? count : 0;
   }
 
   /** Visits the folios of a map that are in service, in order. */
@@ -152,7 +152,7 @@ export class ZoneDevice {
         else {
           const order = record.orderOf(page);
           visit(page, order, record.folioOf(page));
-          page += 2 ** order;
+          page += 1 << order;
         }
       }
   }
@@ -176,8 +176,8 @@ export class ZoneDevice {
     if (order < 0 || order > most) return EINVAL;
     const page = map.pageAt(offset);
     const range = page < 0 ? undefined : map.rangeOf(page);
-    if (range === undefined || page % 2 ** order !== 0) return EINVAL;
-    return page + 2 ** order > range.start + range.pages ? EINVAL : page;
+    if (range === undefined || (page & ((1 << order) - 1)) !== 0) return EINVAL;
+    return page + (1 << order) > range.start + range.pages ? EINVAL : page;
   }
 
   #isAnon(map: DevPagemap): boolean {
@@ -209,7 +209,7 @@ export class ZoneDevice {
     const made = this.rows.take(map, page, order);
     if (made === null) return ENOMEM;
     const { record, folios } = this.of(page);
-    for (let i = page; i < page + 2 ** order; i++)
+    for (let i = page; i < page + (1 << order); i++)
       if (this.refcountOf(i) !== 0)
         this.warn(`${map.name}: page ${i} is initialised while it is in service`);
     const reset = this.choice.initReset === "on";
@@ -253,7 +253,7 @@ export class ZoneDevice {
     if (page < 0) return page;
     if (map.isDying) return ENXIO;
     if (map.orders !== null && map.orders.at(offset) !== order) return EINVAL;
-    const active = this.#active(page, 2 ** order);
+    const active = this.#active(page, 1 << order);
     if (active >= 0) return this.#again(page, order, active);
     const refs = this.refs(map, order);
     if (!map.tryGet(refs)) return ENXIO;
@@ -290,8 +290,8 @@ export class ZoneDevice {
     if (page < 0 || orders === null) return EINVAL;
     const head = orders.headOf(offset);
     const whole = orders.at(head);
-    const stretch = whole > order ? this.#active(map.pageAt(head), 2 ** whole) : -1;
-    if (stretch >= 0 || this.#active(page, 2 ** order) >= 0) return EBUSY;
+    const stretch = whole > order ? this.#active(map.pageAt(head), 1 << whole) : -1;
+    if (stretch >= 0 || this.#active(page, 1 << order) >= 0) return EBUSY;
     orders.set(offset, order);
     return 0;
   }
@@ -310,7 +310,7 @@ export class ZoneDevice {
     if (this.#isAnon(map)) base.core.content.clearBlock(page, order);
     this.#uncharge(record, folio, page, order);
     if (folios.isAnon(folio))
-      for (let i = page; i < page + 2 ** order; i++) record.setExclusive(i, false);
+      for (let i = page; i < page + (1 << order); i++) record.setExclusive(i, false);
     if (map.type !== MEMORY_DEVICE_FS_DAX && map.type !== MEMORY_DEVICE_GENERIC)
       folios.setMapping(folio, NONE, 0);
     if (this.countsFromOne(map)) {

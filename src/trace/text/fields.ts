@@ -9,12 +9,14 @@
  *
  * Facts: `print fmt` of the format files of 6.1, 6.12, 6.18; include/trace/events.
  */
+import { frameOfPte } from "../ring/read-column.js";
 import { EVENTS, type EventSpec, type FieldForm } from "../events.js";
 import {
   ascii,
   ByteTable,
   EQUALS,
   findAt,
+  hexDigit,
   isDigit,
   low32At,
   numberAt,
@@ -231,7 +233,7 @@ export class LineFields {
         return Number.isNaN(bytes) ? bytes : Math.ceil(bytes / 4096) | 0;
       }
       case "pte":
-        return pageAt(buf, at, end, field.hex) % 2 ** 40;
+        return pteFrame(buf, at, end);
       case "lru-flags":
         return lruFlags(buf, at, end);
       default:
@@ -318,6 +320,16 @@ function lruFlags(buf: Uint8Array, at: number, end: number): number {
     bits |= bit;
   }
   return bits === 0 ? Number.NaN : bits;
+}
+
+/** The frame of an entry, which is printed as sixteen hexadecimal digits or fewer, without `0x`. */
+function pteFrame(buf: Uint8Array, at: number, end: number): number {
+  const from = at + 2 < end && buf[at] === 48 && buf[at + 1] === 120 ? at + 2 : at;
+  let to = from;
+  while (to < end && hexDigit(buf[to]!) >= 0) to++;
+  const low = low32At(buf, Math.max(from, to - 8), to, true);
+  const high = to - from > 8 ? low32At(buf, Math.max(from, to - 16), to - 8, true) : 0;
+  return Number.isNaN(low) ? low : frameOfPte(low, high);
 }
 
 /** Whether a field's name ends before this place and nothing of a longer name stands before it. */

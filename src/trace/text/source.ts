@@ -217,7 +217,7 @@ class TextSource implements EventSource {
       const plan = this.planOf();
       if (plan === null) continue;
       if (this.waiting.length > 0) {
-        this.raise(head.time);
+        this.time = Math.max(this.time, head.time);
         if (!this.flushLost(batch) || batch.length === batch.capacity) {
           lines.unread();
           return true;

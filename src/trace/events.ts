@@ -20,6 +20,7 @@ export type EventKind = number & { readonly [kind]: "EventKind" };
 
 const k = (n: number): EventKind => n as EventKind;
 
+/** Events were lost before this one on this processor; `x` how many, −1 where that is not known. */
 export const EV_LOST = k(1);
 export const EV_ALLOC = k(2);
 export const EV_FREE = k(3);
@@ -60,8 +61,8 @@ export const EVENT_KINDS = 30;
  * - `page`: an address, of which the number of its 4 KiB page is kept.
  * - `pages`: bytes, of which the pages are kept, rounded up.
  * - `gfp`, `lru-flags`, `member`: numbers that text shows by name.
- * - `pte`: a page-table entry, of which the frame is kept (bits 12 … 51, as it stands
- *   in an entry that is present; in a swap entry of x86 inverted, see `EV_SET_MIGRATION`).
+ * - `pte`: a page-table entry of x86-64, of which the frame is kept: bits 12 … 51 where it
+ *   is present; in a swap entry, as `set_migration_pte` shows it, bits 9 … 42 inverted.
  */
 export type FieldForm =
   | "number"

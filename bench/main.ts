@@ -19,6 +19,7 @@ import { CLI } from "./places.js";
 import { note, progress } from "./print.js";
 import { processes } from "./process.js";
 import type { Section } from "./section.js";
+import { traceParse } from "./trace-parse.js";
 import { whole } from "./whole.js";
 
 const SECTIONS: readonly Section[] = [
@@ -31,6 +32,7 @@ const SECTIONS: readonly Section[] = [
   device,
   large,
   lines,
+  traceParse,
 ];
 
 function fail(message: string): never {

@@ -1,0 +1,197 @@
+/**
+ * Operations of a trace on a machine of one design, with all that it costs.
+ *
+ * The machine begins as the snapshot before the trace, or empty, and does with its
+ * own allocator what the traced kernel did: the same blocks of the same kinds in the
+ * same order and on the same processors, at frames of its own choosing. `home` says
+ * where the block is that the traced machine had at a frame. What the machine cannot
+ * do is counted by reason, and nothing of it is done.
+ *
+ * Costs are what the engine reserves: pages of slabs are read off its heap after
+ * every operation, objects off its caches at every sample. One operation of
+ * {@link LINES_EVERY} also notes which cache lines of metadata it reads and writes.
+ */
+import {
+  isFolioType,
+  MISC_UNKNOWN,
+  T_ANON,
+  T_FILE,
+  T_MISC,
+  T_PGTABLE,
+  T_SLAB,
+  type PageType,
+} from "../../engine/design/word/axis-types.js";
+import type { Machine } from "../../engine/machine.js";
+import { SampledWords } from "../../engine/words/sampled.js";
+import { KINDS } from "../../observe/kinds.js";
+import { OP_ALLOC, OP_FREE, OP_SPLIT, type OpBatch } from "../classify/ops.js";
+import { ANON, FILE, PAGE_TABLE, SHMEM, SLAB } from "../classify/kinds.js";
+import { Homes } from "./homes.js";
+import { LineTable } from "./lines.js";
+import { Series } from "./series.js";
+
+/** Of so many operations one has its cache lines noted. */
+export const LINES_EVERY = 64;
+
+/** Why an allocation, a free or a split was not done. */
+export const REFUSALS = [
+  "ENOMEM",
+  "its allocation was refused",
+  "no descriptor for a part",
+] as const;
+
+/** Kinds → the type that describes them; −1 for kinds of which nothing is allocated. */
+const TYPE_OF = KINDS.map((_, kind): PageType => {
+  if (kind === FILE || kind === SHMEM) return T_FILE;
+  if (kind === ANON) return T_ANON;
+  if (kind === SLAB) return T_SLAB;
+  if (kind === PAGE_TABLE) return T_PGTABLE;
+  return T_MISC;
+});
+
+export class Replay {
+  readonly machine: Machine;
+  readonly homes: Homes;
+  readonly series: Series;
+  readonly lines = new LineTable();
+  allocations = 0;
+  frees = 0;
+  splits = 0;
+  /** Operations not done, by {@link REFUSALS}. */
+  readonly refused = new Float64Array(REFUSALS.length);
+  /** Descriptors taken and given back. */
+  descriptorsTaken = 0;
+  descriptorsGiven = 0;
+  /** Pages of slabs that came to be and went. */
+  slabPagesGained = 0;
+  slabPagesLost = 0;
+  faults = 0;
+  readonly #words: SampledWords | null;
+  readonly #cpus: number;
+  /** Whether a block of that kind and order has a descriptor of its own: kind × 32 + order. */
+  readonly #described: Uint8Array;
+  #held: number;
+  #until = LINES_EVERY;
+
+  /** `homes` knows the blocks that the machine was populated with. */
+  constructor(machine: Machine, homes: Homes) {
+    this.machine = machine;
+    this.homes = homes;
+    this.#words = machine.w instanceof SampledWords ? machine.w : null;
+    this.#cpus = machine.config.cpus;
+    this.#held = machine.heap.held();
+    this.series = new Series(machine);
+    this.#described = new Uint8Array(KINDS.length * 32);
+    for (const [kind, type] of TYPE_OF.entries())
+      for (let order = 0; order < 32; order++)
+        if (machine.design.cacheFor(type, order) >= 0 && machine.design.holds(type))
+          this.#described[kind * 32 + order] = 1;
+  }
+
+  apply(ops: OpBatch): void {
+    const { series } = this;
+    for (let i = 0; i < ops.length; i++) {
+      const time = ops.time[i];
+      if (time >= series.next) series.sample(time);
+      const what = ops.op[i];
+      if (what === OP_ALLOC) this.#one(ops, i, what);
+      else if (what === OP_FREE) this.#one(ops, i, what);
+      else if (what === OP_SPLIT) this.#split(ops.pfn[i], ops.order[i], ops.kind[i], ops.arg[i]);
+      else this.faults++;
+    }
+  }
+
+  /** An allocation or a free, and what it did to the heap of descriptors. */
+  #one(ops: OpBatch, i: number, what: number): void {
+    const { machine } = this;
+    machine.allocator.cpu = ops.cpu[i] % this.#cpus;
+    const words = --this.#until === 0 ? this.#words : null;
+    if (words !== null) words.start();
+    const order = ops.order[i];
+    const kind = ops.kind[i];
+    const done =
+      what === OP_ALLOC
+        ? this.#alloc(ops.pfn[i], order, kind, ops.arg[i])
+        : this.#free(ops.pfn[i], order, kind);
+    if (words !== null && done) this.lines.add(what, kind, order, words.stop());
+    else if (words !== null) words.stop();
+    if (this.#until === 0) this.#until = LINES_EVERY;
+    const held = machine.heap.held();
+    if (held !== this.#held) this.#heap(held, ops.time[i]);
+  }
+
+  #heap(held: number, time: number): void {
+    if (held > this.#held) this.slabPagesGained += held - this.#held;
+    else this.slabPagesLost += this.#held - held;
+    this.#held = held;
+    this.series.changed(time, held);
+  }
+
+  #alloc(pfn: number, order: number, kind: number, migrateType: number): boolean {
+    const { machine } = this;
+    const type = TYPE_OF[kind];
+    const described = this.#described[kind * 32 + order] !== 0;
+    const got = isFolioType(type)
+      ? machine.allocFolio(order, type)
+      : described
+        ? machine.allocTyped(order, type)
+        : this.#allocBare(order, type, migrateType);
+    if (got < 0) {
+      this.refused[0]++;
+      this.homes.set(pfn, -1);
+      return false;
+    }
+    this.allocations++;
+    if (described) this.descriptorsTaken++;
+    this.homes.set(pfn, got);
+    return true;
+  }
+
+  /** A type without descriptors: marked in its word where the word can, else of unknown owner. */
+  #allocBare(order: number, type: PageType, migrateType: number): number {
+    const { machine } = this;
+    if (type !== T_MISC && machine.design.holds(type)) return machine.allocTyped(order, type);
+    return machine.allocPages(order, migrateType < 3 ? migrateType : 0);
+  }
+
+  #free(pfn: number, order: number, kind: number): boolean {
+    const at = this.homes.take(pfn);
+    if (at < 0) {
+      this.refused[1]++;
+      return false;
+    }
+    this.machine.freeBlock(at, order);
+    this.frees++;
+    if (this.#described[kind * 32 + order] !== 0) this.descriptorsGiven++;
+    return true;
+  }
+
+  /** A block becomes smaller ones, each described for itself. */
+  #split(pfn: number, order: number, kind: number, into: number): void {
+    const { machine, homes } = this;
+    const at = homes.at(pfn);
+    if (at < 0) {
+      for (let i = 0; i < 1 << order; i += 1 << into) homes.set(pfn + i, -1);
+      return;
+    }
+    this.splits++;
+    const type = machine.design.typeOf(at);
+    const folio = isFolioType(type);
+    if (this.#described[kind * 32 + order] !== 0) this.descriptorsGiven++;
+    machine.disownFolio(at);
+    for (let i = 0; i < 1 << order; i += 1 << into) {
+      homes.set(pfn + i, at + i);
+      if (folio && machine.adoptFolio(at + i, into, type)) {
+        if (this.#described[kind * 32 + into] !== 0) this.descriptorsTaken++;
+        continue;
+      }
+      if (folio) this.refused[2]++;
+      machine.design.bindMisc(at + i, into, MISC_UNKNOWN, false, machine.design.zoneOf(at + i));
+    }
+  }
+
+  /** The end of the trace at a time. */
+  finish(time: number): void {
+    this.series.sample(time);
+  }
+}

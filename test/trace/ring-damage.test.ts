@@ -77,7 +77,7 @@ describe("damage has a place", () => {
   });
 
   it("tells a file that ends between two sub-buffers by the kernel's count", async () => {
-    const stats = { entries: 40, lost: 0, bytes: 0 };
+    const stats = { entries: 40, readEvents: 0, lost: 0, bytes: 0 };
     const source = await openMade([cpuOf(0, made(0).subarray(0, 4096), stats)]);
     expect(await rowsOf(source)).toHaveLength(20);
     expect(source.damage?.why).toMatch(/after 20 events; the kernel counted 40/);

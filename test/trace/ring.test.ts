@@ -77,7 +77,7 @@ describe("format files", () => {
   it("reads the kernel's counts", () => {
     const text =
       "entries: 12\noverrun: 3\ncommit overrun: 1\nbytes: 480\noldest event ts:  1111.954264\ndropped events: 2\n";
-    expect(parseRingStats(text)).toEqual({ entries: 12, lost: 6, bytes: 480 });
+    expect(parseRingStats(text)).toEqual({ entries: 12, readEvents: 0, lost: 6, bytes: 480 });
     expect(parseRingStats("nothing")).toBeNull();
   });
 });
@@ -169,7 +169,7 @@ describe("lost events", () => {
   });
 
   it("takes the kernel's count where it has one", async () => {
-    const stats = { entries: 1, lost: 9, bytes: 0 };
+    const stats = { entries: 1, readEvents: 0, lost: 9, bytes: 0 };
     const source = await openMade([cpuOf(0, joined(new MadePage(1n).free(1, 0, 0)), stats)]);
     await rowsOf(source);
     expect(source.lost).toEqual([9]);

@@ -6,8 +6,10 @@
  * overwritten (overrun), could not be committed, or found no room (dropped).
  */
 export interface RingStats {
-  /** Events that the buffer held and those that were read of it before. */
+  /** Events in the buffer. */
   readonly entries: number;
+  /** Events that had been read from it. */
+  readonly readEvents: number;
   readonly lost: number;
   readonly bytes: number;
 }
@@ -20,6 +22,7 @@ export function parseRingStats(text: string): RingStats | null {
   const of = (name: string): number => found.get(name) ?? 0;
   return {
     entries: of("entries"),
+    readEvents: of("read events"),
     lost: of("overrun") + of("commit overrun") + of("dropped events"),
     bytes: of("bytes"),
   };

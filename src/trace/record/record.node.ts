@@ -1,0 +1,398 @@
+/**
+ * A recording from beginning to end: an instance of our own, its events on, the state
+ * of the machine before, the command, the state after, and everything away again.
+ *
+ * The trace runs before the first page of the before-state is read and until the last
+ * of the after-state has been: what happens while a state is read is then in the trace,
+ * and belongs to neither side by accident. The machine's trace settings are as before
+ * whatever happens: the instance is removed when the recording ends or fails, at the
+ * latest when the process does, and by the next recording where it was killed.
+ */
+import { release } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { InputError } from "../../observe/input-error.js";
+import type { TraceSink } from "../sink.js";
+import type { TraceAbout, TraceNote } from "../source.js";
+import { readFormats } from "../ring/choose-formats.js";
+import { parseRingStats, type RingStats } from "../ring/stats.js";
+import { Command, type CommandEnd } from "./command.node.js";
+import { Drain, monotonic } from "./drain.node.js";
+import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./instance.node.js";
+import { LiveMerge } from "./live-merge.js";
+import { RawPipes } from "./pipes.node.js";
+import { openTracefs, type Tracefs } from "./tracefs.node.js";
+
+/** Milliseconds between two sweeps. */
+const PERIOD = 40;
+/** Milliseconds that a command may need to heed the Ctrl-C that it got with us. */
+const OWN_INTERRUPT = 2000;
+/** Sweeps between two looks at the kernel's list of command names. */
+const NAMES_EVERY = 10;
+
+export interface RecordProgress {
+  readonly seconds: number;
+  readonly events: number;
+  /** Known to be lost so far. */
+  readonly lost: number;
+  /** Bytes read of the ring buffers. */
+  readonly bytes: number;
+}
+
+export interface RecordOptions {
+  readonly label: string;
+  /** Nothing: until `stop`. */
+  readonly command: readonly string[];
+  /** Milliseconds; null for no limit. */
+  readonly limit: number | null;
+  readonly bufferKib: number;
+  /** The machine's state as the bytes of a capture; null to leave the states out. */
+  readonly takeSnapshot: (() => Promise<Uint8Array>) | null;
+  readonly openSink: (about: TraceAbout) => Promise<TraceSink>;
+  /** Aborted to end the recording; its reason may be a signal's name. */
+  readonly stop: AbortSignal;
+  /** Aborted to kill a command that does not heed `stop`. */
+  readonly force: AbortSignal;
+  readonly onNote: (note: TraceNote) => void;
+  readonly onProgress: (progress: RecordProgress) => void;
+}
+
+export interface Recorded extends RecordProgress {
+  readonly lostByCpu: readonly number[];
+  /** Null where there was no command. */
+  readonly command: CommandEnd | null;
+  /** Why the command was ended by the recorder, if it was. */
+  readonly cut: boolean;
+  /** Processor time of this process since the trace ran. */
+  readonly cpuSeconds: number;
+}
+
+/** Records. Throws InputError; then nothing is left of it, the sink's target included. */
+export async function record(options: RecordOptions): Promise<Recorded> {
+  const tracefs = openTracefs();
+  try {
+    for (const name of removeStale(tracefs, options))
+      options.onNote({ subject: name, text: "left by a recording that was killed; removed" });
+    return await new Recording(tracefs, options).run();
+  } finally {
+    tracefs.close();
+  }
+}
+
+function removeStale(tracefs: Tracefs, options: RecordOptions): readonly string[] {
+  const stale = removeStaleInstances(tracefs.root);
+  for (const { subject, text } of stale.kept)
+    options.onNote({ subject, text: `of no process here, and not removed: ${text}` });
+  return stale.removed;
+}
+
+class Recording {
+  private readonly options: RecordOptions;
+  private readonly root: string;
+  private readonly instance: TraceInstance;
+  private readonly cpus: readonly number[];
+  private readonly pipes: RawPipes;
+  private readonly merge: LiveMerge;
+  private readonly drain: Drain;
+  private readonly about: TraceAbout;
+  private readonly notes: TraceNote[] = [];
+  private readonly names = new Map<number, string>();
+  private readonly leftOut = new Set<number>();
+  private readonly begun = performance.now();
+  private command: Command | null = null;
+  private ownTasks = true;
+  private draining = true;
+  /** Rows wait until the state before them is in the sink. */
+  private held = true;
+
+  constructor(tracefs: Tracefs, options: RecordOptions) {
+    this.options = options;
+    this.root = tracefs.root;
+    const settings: InstanceSettings = { clock: "mono", bufferKib: options.bufferKib };
+    this.instance = new TraceInstance(this.root, settings);
+    process.once("exit", this.onExit);
+    options.force.addEventListener("abort", () => this.command?.kill(), { once: true });
+    try {
+      const { formats, lacking, notes } = this.instance.enableEvents();
+      for (const note of notes) this.note(note);
+      if (lacking.length > 0)
+        this.note({ subject: "events", text: `this kernel lacks ${lacking.join(", ")}` });
+      for (const name of ["header_page", "header_event"])
+        formats.set(name, readFileSync(join(this.root, "events", name), "utf8"));
+      const { header, table } = readFormats({ label: "events", kernel: release(), files: formats });
+      for (const note of table.notes) this.note(note);
+      this.cpus = this.instance.cpus();
+      this.pipes = new RawPipes(this.instance.path, this.cpus);
+      this.merge = new LiveMerge(this.cpus, header, table);
+      this.drain = new Drain(this.pipes, this.merge, this.cpus.length);
+      this.about = {
+        label: options.label,
+        format: "ring",
+        kernel: release(),
+        clock: "mono",
+        cpus: Math.max(...this.cpus) + 1,
+        recorded: table.known,
+      };
+    } catch (error) {
+      this.cleanUp();
+      process.off("exit", this.onExit);
+      throw error;
+    }
+  }
+
+  async run(): Promise<Recorded> {
+    let sink: TraceSink | null = null;
+    try {
+      sink = await this.options.openSink(this.about);
+      this.leaveOurselvesOut();
+      if (this.ownTasks)
+        this.note({ subject: "recorder", text: "its own events are left out of the trace" });
+      const cpuBefore = process.cpuUsage();
+      this.instance.start();
+      // One of the two ends first; the other must not be lost where it fails.
+      const drained = this.drainUntilDone(sink);
+      drained.catch(() => {});
+      await Promise.race([drained, this.snapshot("before", sink)]);
+      this.held = false;
+      if (this.options.command.length > 0 && !this.options.stop.aborted)
+        this.command = new Command(this.options.command);
+      await Promise.race([drained, this.end(this.command)]);
+      const after = await Promise.race([drained, this.stateAfter()]);
+      this.instance.stop();
+      this.draining = false;
+      await drained;
+      await this.drain.finish((batch) => sink?.write(batch));
+      if (after instanceof Uint8Array) await sink.snapshot("after", after);
+      const lostByCpu = this.countLost();
+      const cpu = process.cpuUsage(cpuBefore);
+      await this.removeInstance();
+      await sink.end({
+        commands: this.names,
+        lost: lostByCpu,
+        others: this.others(),
+        notes: this.notes,
+      });
+      const { ended, cut } = await this.endCommand(this.command);
+      return {
+        ...this.progress(),
+        lost: lostByCpu.reduce((sum, n) => sum + Math.max(0, n), 0),
+        lostByCpu,
+        command: ended,
+        cut,
+        cpuSeconds: (cpu.user + cpu.system) / 1e6,
+      };
+    } catch (error) {
+      this.draining = false;
+      this.cleanUp();
+      await sink?.abort();
+      await this.command?.stop().catch(() => {});
+      throw error;
+    } finally {
+      this.cleanUp();
+      process.off("exit", this.onExit);
+    }
+  }
+
+  /** Sweeps until told to end, or until something fails. */
+  private async drainUntilDone(sink: TraceSink): Promise<void> {
+    for (let turn = 0; this.draining; turn++) {
+      this.leaveOurselvesOut();
+      if (turn % NAMES_EVERY === 0) this.readNames();
+      this.drain.sweep();
+      if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
+      this.options.onProgress(this.progress());
+      if (!this.drain.behind) await pause(PERIOD);
+      // A busy machine must not keep timers and signals from being heard.
+      else await pause(0);
+    }
+    this.readNames();
+  }
+
+  /** Resolves when the recording is to end: the command did, the time is over, or we were told. */
+  private async end(command: Command | null): Promise<void> {
+    const { stop, limit } = this.options;
+    const ends: Promise<unknown>[] = [aborted(stop)];
+    let timer: NodeJS.Timeout | undefined;
+    if (command !== null) ends.push(command.ended);
+    if (limit !== null) {
+      ends.push(
+        new Promise<void>((resolve) => {
+          timer = setTimeout(resolve, limit);
+        }),
+      );
+    }
+    try {
+      await Promise.race(ends);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async snapshot(which: "before", sink: TraceSink): Promise<void> {
+    const bytes = await this.takeSnapshot(which);
+    if (bytes !== null) await sink.snapshot(which, bytes);
+  }
+
+  private async stateAfter(): Promise<Uint8Array | null> {
+    return this.takeSnapshot("after");
+  }
+
+  private async takeSnapshot(which: "before" | "after"): Promise<Uint8Array | null> {
+    if (this.options.takeSnapshot === null) return null;
+    const began = monotonic();
+    try {
+      const bytes = await this.options.takeSnapshot();
+      const text = `read between ${seconds(began)} s and ${seconds(monotonic())} s of the trace's clock`;
+      this.notes.push({ subject: `state ${which}`, text });
+      return bytes;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      this.note({ subject: `state ${which}`, text: `not there: ${error.reason}` });
+      return null;
+    }
+  }
+
+  /** A command that outlived the recording is ended; one that was interrupted with us may do so itself. */
+  private async endCommand(
+    command: Command | null,
+  ): Promise<{ ended: CommandEnd | null; cut: boolean }> {
+    if (command === null) return { ended: null, cut: false };
+    let cut = true;
+    const first = await Promise.race([command.ended, pause(0)]);
+    if (first !== undefined) cut = false;
+    const grace = this.options.stop.reason === "SIGINT" ? OWN_INTERRUPT : 0;
+    return { ended: await command.stop(grace), cut };
+  }
+
+  /** Tells the kernel to leave out tasks of this process that it has not been told of. */
+  private leaveOurselvesOut(): void {
+    if (!this.ownTasks) return;
+    const tasks = readdirSync("/proc/self/task").map(Number);
+    const fresh = tasks.filter((task) => !this.leftOut.has(task));
+    if (fresh.length === 0) return;
+    for (const task of fresh) this.leftOut.add(task);
+    if (this.instance.leaveOut(fresh)) return;
+    this.ownTasks = false;
+    this.note({
+      subject: "recorder",
+      text: "this kernel cannot leave the recorder's own events out; they are in the trace",
+    });
+  }
+
+  /** The kernel keeps the names of the tasks that ran last; all that it ever had are kept here. */
+  private readNames(): void {
+    let text: string;
+    try {
+      text = readFileSync(join(this.root, "saved_cmdlines"), "utf8");
+    } catch {
+      return;
+    }
+    for (const line of text.split("\n")) {
+      const space = line.indexOf(" ");
+      const name = line.slice(space + 1);
+      if (space > 0 && name !== "<...>") this.names.set(Number(line.slice(0, space)), name);
+    }
+  }
+
+  /** Lost events by processor: what the ring said, or the kernel's own count where that is more. */
+  private countLost(): number[] {
+    const lost = Array.from({ length: this.about.cpus }, () => 0);
+    for (const [i, cpu] of this.cpus.entries()) {
+      const stats = this.stats(cpu);
+      const said = this.merge.lost(i);
+      lost[cpu] = Math.max(said, stats?.lost ?? 0) || said;
+      if (stats !== null && stats.readEvents !== this.merge.events(i)) {
+        const text = `the kernel gave ${stats.readEvents} events of cpu ${cpu}, ${this.merge.events(i)} were decoded`;
+        this.note({ subject: "ring buffer", text });
+      }
+    }
+    for (const [why, n] of this.merge.faults)
+      this.note({ subject: "ring buffer", text: `${n} sub-buffers cut short: ${why}` });
+    if (this.merge.late > 0) {
+      const text = `${this.merge.late} came after their time and were given a later one`;
+      this.note({ subject: "events", text });
+    }
+    return lost;
+  }
+
+  private stats(cpu: number): RingStats | null {
+    try {
+      return parseRingStats(this.instance.read(`per_cpu/cpu${cpu}/stats`));
+    } catch (error) {
+      if (error instanceof InputError) return null;
+      throw error;
+    }
+  }
+
+  private others(): Map<string, number> {
+    const others = new Map<string, number>();
+    for (const [id, n] of this.merge.tally.others.entries())
+      if (n > 0) others.set(`event ${id}`, n);
+    return others;
+  }
+
+  private progress(): RecordProgress {
+    let lost = 0;
+    for (let i = 0; i < this.cpus.length; i++) lost += Math.max(0, this.merge.lost(i));
+    return {
+      seconds: (performance.now() - this.begun) / 1000,
+      events: this.merge.rows,
+      lost,
+      bytes: this.drain.bytes,
+    };
+  }
+
+  private note(note: TraceNote): void {
+    this.notes.push(note);
+    this.options.onNote(note);
+  }
+
+  /** Removes the instance; somebody who just looks into it may keep it busy for a moment. */
+  private async removeInstance(): Promise<void> {
+    this.pipes.close();
+    for (let left = 20; ; left--) {
+      try {
+        this.instance.remove();
+        return;
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        if (left === 0) {
+          this.note({ subject: error.file, text: `${error.reason}; rmdir it by hand` });
+          return;
+        }
+        await pause(50);
+      }
+    }
+  }
+
+  private readonly onExit = (): void => {
+    this.command?.kill();
+    this.cleanUp();
+  };
+
+  /** Synchronous, for the end of the process; where all is away already it does nothing. */
+  private readonly cleanUp = (): void => {
+    try {
+      // Not there yet where the constructor failed.
+      (this.pipes as RawPipes | undefined)?.close();
+      this.instance.remove();
+    } catch {
+      // The next recording removes what could not be removed now.
+    }
+  };
+}
+
+const seconds = (nanoseconds: number): string => (nanoseconds / 1e9).toFixed(6);
+
+function pause(milliseconds: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), milliseconds);
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

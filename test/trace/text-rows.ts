@@ -15,7 +15,8 @@ export const TRACES = join(FIXTURES, "traces");
 /** Unpacked bytes of a fixture. */
 export function fixture(name: string): Uint8Array {
   const bytes = readFileSync(join(TRACES, name));
-  return name.endsWith(".zst") ? decompress(bytes) : bytes;
+  // Not a Buffer, whose slices are of the same memory.
+  return name.endsWith(".zst") ? decompress(bytes) : new Uint8Array(bytes);
 }
 
 export const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -76,37 +76,29 @@ export class RegionReader implements ByteReader {
   }
 }
 
-/** Bytes of packed chunks, unpacked one at a time. */
+/**
+ * Bytes of packed chunks, unpacked one at a time. How many they are is said before
+ * them; the size that the options give counts some of the words between them and some
+ * not (trace-cmd 3.1.6), so that only the file's own end bounds them.
+ */
 export class ChunkReader implements ByteReader {
   private readonly access: RandomAccess;
   private readonly label: string;
   private readonly packing: "zstd" | "zlib";
   private at: number;
-  private readonly end: number;
   private left = -1;
   private piece: Uint8Array = new Uint8Array(0);
 
-  constructor(
-    access: RandomAccess,
-    label: string,
-    offset: number,
-    size: number,
-    packing: "zstd" | "zlib",
-  ) {
+  constructor(access: RandomAccess, label: string, offset: number, packing: "zstd" | "zlib") {
     this.access = access;
     this.label = label;
     this.packing = packing;
     this.at = offset;
-    this.end = offset + size;
   }
 
   async read(most: number): Promise<Uint8Array> {
     while (this.piece.length === 0) {
-      if (this.left < 0) {
-        // No data, no count.
-        if (this.at >= this.end) return this.piece;
-        this.left = (await this.words(1))[0]!;
-      }
+      if (this.left < 0) this.left = (await this.words(1))[0];
       if (this.left === 0) return this.piece;
       this.piece = await this.chunk();
       this.left--;
@@ -119,11 +111,11 @@ export class ChunkReader implements ByteReader {
   private async chunk(): Promise<Uint8Array> {
     const begin = this.at;
     const [packed, length] = await this.words(2);
-    if (packed! > this.end - this.at || length! > MAX_PIECE)
+    if (packed > this.access.size - this.at || length > MAX_PIECE)
       throw this.error(begin, `a chunk of ${packed} bytes, unpacked ${length}`);
-    const bytes = await this.take(packed!);
+    const bytes = await this.take(packed);
     try {
-      return await unpackPiece(bytes, length!, this.packing);
+      return await unpackPiece(bytes, length, this.packing);
     } catch (error) {
       throw this.error(begin, unpackReason(error));
     }

@@ -45,8 +45,8 @@ export class DatCursor {
     return new DatCursor(this.access, this.label, at);
   }
 
-  error(reason: string, hint = HINT): InputError {
-    return new InputError({ file: this.label, offset: this.at }, reason, hint);
+  error(reason: string, hint = HINT, offset = this.at): InputError {
+    return new InputError({ file: this.label, offset }, reason, hint);
   }
 
   /** The next bytes; valid for ever. */
@@ -94,7 +94,7 @@ export class DatCursor {
     for (;;) {
       const [b] = await this.bytes(1, what);
       if (b === 0) return new TextDecoder().decode(Uint8Array.from(out));
-      out.push(b!);
+      out.push(b);
       if (out.length > most) {
         this.at = start;
         throw this.error(`${what} has more than ${most} bytes`);

@@ -32,18 +32,24 @@ export async function readDatHeader(cursor: DatCursor): Promise<DatHeader> {
   const text = await cursor.string(16, "the version");
   const version = Number(text);
   if (version !== 6 && version !== 7)
-    throw cursor.error(`version ${JSON.stringify(text)} of trace.dat`, "versions 6 and 7 are read");
+    throw cursor.error(
+      `version ${JSON.stringify(text)} of trace.dat`,
+      "versions 6 and 7 are read",
+      MAGIC.length,
+    );
   const [endian, longSize] = await cursor.bytes(2, "the byte order");
   if (endian !== 0)
     throw cursor.error(
       endian === 1 ? "a trace of a big-endian machine" : `byte order ${endian}`,
       "only little-endian traces are read; convert it to text with trace-cmd report",
+      cursor.at - 2,
     );
   if (longSize !== 8 && longSize !== 4) throw cursor.error(`longs of ${longSize} bytes`);
   const pageSize = await cursor.u32("the size of a page");
   if (pageSize < 1024 || pageSize > 64 * 65_536 || pageSize % 4 !== 0)
     throw cursor.error(`pages of ${pageSize} bytes`);
   if (version === 6) return { version, longSize, pageSize, packing: "none", optionsAt: 0 };
+  const packingAt = cursor.at;
   const packing = await cursor.string(64, "the name of the compression");
   await cursor.string(64, "the version of the compression");
   const optionsAt = await cursor.u64("the place of the options");
@@ -51,6 +57,7 @@ export async function readDatHeader(cursor: DatCursor): Promise<DatHeader> {
     throw cursor.error(
       `compressed with ${JSON.stringify(packing)}`,
       "zstd and zlib are read; trace-cmd convert --compression zstd",
+      packingAt,
     );
   return { version, longSize, pageSize, packing: packing === "" ? "none" : packing, optionsAt };
 }

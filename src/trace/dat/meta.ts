@@ -104,7 +104,7 @@ export async function readCommands(cursor: DatCursor, meta: DatMeta, size: numbe
   if (size > MAX_COMMANDS) throw cursor.error(`command names of ${size} bytes`);
   const text = await cursor.text(size, "the command names");
   for (const m of text.matchAll(/^\s*(\d{1,10}) (.+)$/gm)) {
-    const name = m[2]!;
+    const name = m[2];
     if (name !== "<...>") meta.commands.set(Number(m[1]), name);
   }
 }

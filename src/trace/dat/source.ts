@@ -39,7 +39,7 @@ export async function openDat(
       const file = `${label}, data of cpu ${c.cpu} from byte ${c.offset}`;
       const reader: ByteReader =
         buffer.packed && header.packing !== "none"
-          ? new ChunkReader(access, file, c.offset, c.size, header.packing)
+          ? new ChunkReader(access, file, c.offset, header.packing)
           : new RegionReader(access, file, c.offset, c.size);
       return { cpu: c.cpu, file, reader, stats: meta.stats.get(c.cpu) ?? null };
     });

@@ -38,7 +38,7 @@ export function hexDigit(b: number): number {
 
 /** Whether a number is written `0x…` at this place. */
 function has0x(buf: Uint8Array, at: number, end: number): boolean {
-  return at + 2 < end && buf[at] === 48 && (buf[at + 1]! | 32) === 120;
+  return at + 2 < end && buf[at] === 48 && (buf[at + 1] | 32) === 120;
 }
 
 /** The number at a place (`-12`, `345`, `0x1f`; hexadecimal without mark if `hex`), NaN for none. */
@@ -52,13 +52,13 @@ export function numberAt(buf: Uint8Array, at: number, end: number, hex = false):
   const first = i;
   if (marked || hex)
     for (; i < end; i++) {
-      const d = hexDigit(buf[i]!);
+      const d = hexDigit(buf[i]);
       if (d < 0) break;
       v = v * 16 + d;
     }
   else
     for (; i < end; i++) {
-      const d = buf[i]! - 48;
+      const d = buf[i] - 48;
       if (d < 0 || d > 9) break;
       v = v * 10 + d;
     }
@@ -77,13 +77,13 @@ export function low32At(buf: Uint8Array, at: number, end: number, hex = false): 
   const first = i;
   if (marked || hex)
     for (; i < end; i++) {
-      const d = hexDigit(buf[i]!);
+      const d = hexDigit(buf[i]);
       if (d < 0) break;
       v = (v << 4) | d;
     }
   else
     for (; i < end; i++) {
-      const d = buf[i]! - 48;
+      const d = buf[i] - 48;
       if (d < 0 || d > 9) break;
       v = (Math.imul(v, 10) + d) | 0;
     }
@@ -98,21 +98,21 @@ export function pageAt(buf: Uint8Array, at: number, end: number, hex = false): n
   if (marked) i += 2;
   const first = i;
   if (marked || hex) {
-    while (i < end && hexDigit(buf[i]!) >= 0) i++;
+    while (i < end && hexDigit(buf[i]) >= 0) i++;
     if (i === first) return Number.NaN;
     let v = 0;
     // Three digits are the place in the page.
-    for (let j = first; j < i - 3; j++) v = v * 16 + hexDigit(buf[j]!);
+    for (let j = first; j < i - 3; j++) v = v * 16 + hexDigit(buf[j]);
     return v;
   }
-  while (i < end && isDigit(buf[i]!)) i++;
+  while (i < end && isDigit(buf[i])) i++;
   if (i === first) return Number.NaN;
   // In two halves of ten digits: high × 10^10 = high × 2,441,406 × 4096 + high × 1024.
   const middle = Math.max(first, i - 10);
   let high = 0;
-  for (let j = first; j < middle; j++) high = high * 10 + (buf[j]! - 48);
+  for (let j = first; j < middle; j++) high = high * 10 + (buf[j] - 48);
   let low = 0;
-  for (let j = middle; j < i; j++) low = low * 10 + (buf[j]! - 48);
+  for (let j = middle; j < i; j++) low = low * 10 + (buf[j] - 48);
   return high * 2441406 + Math.floor((high * 1024 + low) / 4096);
 }
 
@@ -132,7 +132,7 @@ export function isAt(buf: Uint8Array, at: number, end: number, ascii: Uint8Array
 
 /** Where these characters begin between two places, −1 if nowhere. */
 export function findAt(buf: Uint8Array, from: number, to: number, ascii: Uint8Array): number {
-  const first = ascii[0]!;
+  const first = ascii[0];
   for (let i = from; i + ascii.length <= to; i++)
     if (buf[i] === first && isAt(buf, i, to, ascii)) return i;
   return -1;
@@ -164,9 +164,9 @@ export class ByteTable {
     const mask = this.slots.length - 1;
     let slot = hashOf(buf, from, to) & mask;
     for (;;) {
-      const found = this.slots[slot]! - 1;
+      const found = this.slots[slot] - 1;
       if (found < 0) break;
-      const has = this.bytes[found]!;
+      const has = this.bytes[found];
       if (has.length === n) {
         let i = 0;
         while (i < n && has[i] === buf[from + i]) i++;
@@ -187,12 +187,12 @@ function hashOf(buf: Uint8Array, from: number, to: number): number {
   const n = to - from;
   let h = n;
   if (n > 0) {
-    h = Math.imul(h ^ buf[from]!, 0x01000193);
-    h = Math.imul(h ^ buf[to - 1]!, 0x01000193);
-    h = Math.imul(h ^ buf[from + (n >> 1)]!, 0x01000193);
-    h = Math.imul(h ^ buf[from + (n >> 2)]!, 0x01000193);
-    h = Math.imul(h ^ buf[to - 1 - (n >> 2)]!, 0x01000193);
-    h = Math.imul(h ^ buf[to - 1 - (n >> 3)]!, 0x01000193);
+    h = Math.imul(h ^ buf[from], 0x01000193);
+    h = Math.imul(h ^ buf[to - 1], 0x01000193);
+    h = Math.imul(h ^ buf[from + (n >> 1)], 0x01000193);
+    h = Math.imul(h ^ buf[from + (n >> 2)], 0x01000193);
+    h = Math.imul(h ^ buf[to - 1 - (n >> 2)], 0x01000193);
+    h = Math.imul(h ^ buf[to - 1 - (n >> 3)], 0x01000193);
   }
   return h ^ (h >>> 15);
 }

@@ -82,8 +82,10 @@ const ALIASES: Readonly<Record<string, Partial<Record<Column, readonly Alias[]>>
 /** What to look for in the text of one event. */
 export interface TextPlan {
   readonly spec: EventSpec;
-  /** In the order of the text, as far as it is known. */
+  /** The best name of each column, in the order of the text as far as it is known. */
   readonly fields: readonly TextField[];
+  /** Other names (raw text, older kernels), for columns that the first did not find. */
+  readonly others: readonly TextField[];
   /** Columns that the event has. */
   readonly columns: number;
 }
@@ -97,6 +99,7 @@ const BITS: readonly (readonly [Column, number])[] = [
 
 export function planOf(spec: EventSpec): TextPlan {
   const fields: TextField[] = [];
+  const others: TextField[] = [];
   let columns = 0;
   for (const [column, bit] of BITS) {
     const source = spec[column];
@@ -106,8 +109,8 @@ export function planOf(spec: EventSpec): TextPlan {
     const own = typeof source.field === "string" ? [source.field] : source.field;
     const all: Alias[] = [...aliases];
     for (const name of own) if (!all.some((a) => a.name === name)) all.push({ name });
-    for (const alias of all)
-      fields.push({
+    for (const [rank, alias] of all.entries())
+      (rank === 0 ? fields : others).push({
         column: bit,
         form: alias.form ?? source.form,
         name: ascii(alias.name),
@@ -115,7 +118,7 @@ export function planOf(spec: EventSpec): TextPlan {
         marker: alias.separator === undefined ? null : ascii(` ${alias.name}${alias.separator}`),
       });
   }
-  return { spec, fields, columns };
+  return { spec, fields, others, columns };
 }
 
 /** Plans of all events, by name. `mm_vmscan_writepage` is what 5.15 calls `mm_vmscan_write_folio`. */
@@ -164,27 +167,41 @@ export class LineFields {
     this.caches.clear();
   }
 
-  /** Finds the fields between two places; false if a value is missing behind its name. */
+  /** Finds the fields between two places. */
   read(buf: Uint8Array, from: number, end: number, plan: TextPlan): void {
     this.x = -1;
     this.a = 0;
     this.b = 0;
     this.c = 0;
     this.unknown = null;
-    const fields = plan.fields;
+    let missing = this.search(buf, from, end, plan.fields, plan.columns);
+    if (missing !== 0 && plan.others.length > 0)
+      missing = this.search(buf, from, end, plan.others, missing);
+    this.found = plan.columns & ~missing;
+  }
+
+  /** Looks for those of the fields that are missing; the columns that then still are. */
+  private search(
+    buf: Uint8Array,
+    from: number,
+    end: number,
+    fields: readonly TextField[],
+    columns: number,
+  ): number {
     const n = fields.length;
-    let missing = plan.columns;
+    let missing = columns;
     let next = 0;
     for (let i = from; i < end && missing !== 0; i++) {
       if (buf[i] !== EQUALS) continue;
       for (let tries = 0, k = next; tries < n; tries++, k = k + 1 === n ? 0 : k + 1) {
-        const field = fields[k]!;
+        const field = fields[k];
         if ((missing & field.column) === 0 || !endsWith(buf, from, i, field.name)) continue;
         if (this.value(buf, i + 1, end, field)) missing &= ~field.column;
         next = k + 1 === n ? 0 : k + 1;
         break;
       }
     }
+    if (missing === 0) return 0;
     // Fields that are written without `=`.
     for (const field of fields) {
       if (field.marker === null || (missing & field.column) === 0) continue;
@@ -193,7 +210,7 @@ export class LineFields {
       if (at >= 0 && this.value(buf, at + field.marker.length, end, field))
         missing &= ~field.column;
     }
-    this.found = plan.columns & ~missing;
+    return missing;
   }
 
   private value(buf: Uint8Array, at: number, end: number, field: TextField): boolean {
@@ -243,7 +260,7 @@ export class LineFields {
 
   /** A number that is written by name, or as a number after all. */
   private named(buf: Uint8Array, at: number, end: number, form: TextForm): number {
-    if (at < end && (isDigit(buf[at]!) || buf[at] === 45)) return low32At(buf, at, end);
+    if (at < end && (isDigit(buf[at]) || buf[at] === 45)) return low32At(buf, at, end);
     let to = at;
     while (to < end && buf[to] !== SPACE && buf[to] !== TAB && buf[to] !== 44) to++;
     if (to === at) return Number.NaN;
@@ -289,11 +306,11 @@ class NameCache {
   value(buf: Uint8Array, from: number, to: number): number {
     const id = this.spellings.find(buf, from, to);
     if (id >= 0 && id < this.values.length) {
-      this.unknown = this.unknowns[id]!;
-      return this.values[id]!;
+      this.unknown = this.unknowns[id];
+      return this.values[id];
     }
     const text =
-      id >= 0 ? this.spellings.texts[id]! : new TextDecoder().decode(buf.subarray(from, to));
+      id >= 0 ? this.spellings.texts[id] : new TextDecoder().decode(buf.subarray(from, to));
     const { bits, unknown } = flagBits(text, this.table);
     if (id >= 0) {
       this.values.push(bits);
@@ -310,9 +327,9 @@ function lruFlags(buf: Uint8Array, at: number, end: number): number {
   let bits = 0;
   const to = Math.min(end, at + LRU_LETTERS);
   for (let i = at; i < to; i++) {
-    const b = buf[i]!;
+    const b = buf[i];
     if (b === SPACE) continue;
-    const bit = b < 128 ? LRU_BITS[b]! : 0;
+    const bit = b < 128 ? LRU_BITS[b] : 0;
     if (bit === 0) {
       // Raw text has a number; anything else is no flag.
       return i === at && isDigit(b) ? low32At(buf, at, end) : Number.NaN;
@@ -326,7 +343,7 @@ function lruFlags(buf: Uint8Array, at: number, end: number): number {
 function pteFrame(buf: Uint8Array, at: number, end: number): number {
   const from = at + 2 < end && buf[at] === 48 && buf[at + 1] === 120 ? at + 2 : at;
   let to = from;
-  while (to < end && hexDigit(buf[to]!) >= 0) to++;
+  while (to < end && hexDigit(buf[to]) >= 0) to++;
   const low = low32At(buf, Math.max(from, to - 8), to, true);
   const high = to - from > 8 ? low32At(buf, Math.max(from, to - 16), to - 8, true) : 0;
   return Number.isNaN(low) ? low : frameOfPte(low, high);
@@ -338,6 +355,6 @@ function endsWith(buf: Uint8Array, from: number, at: number, name: Uint8Array): 
   if (start < from) return false;
   for (let i = name.length - 1; i >= 0; i--) if (buf[start + i] !== name[i]) return false;
   if (start === from) return true;
-  const before = buf[start - 1]!;
+  const before = buf[start - 1];
   return before === SPACE || before === 44 || before === TAB;
 }

@@ -6,6 +6,7 @@
  *     task-17283   [001] d..1.  1111.954252: mm_page_alloc: page=…      trace_pipe
  *     task-17283   (  17283) [001] .....  1111.954252: mm_page_alloc: … with record-tgid
  *     task-17283   [001]  1111.954252: mm_page_alloc:        page=…     trace-cmd report
+ *     task-17283     1d..1. 1111954252us+: mm_page_alloc: …             latency-format
  *     task 17283/17283 [001]  1111.954252:  1 kmem:mm_page_alloc: …     perf script
  *
  * A command may hold anything: spaces, brackets, colons, dashes, digits. But it has at
@@ -57,7 +58,9 @@ export class LineHead {
 
   /** Reads the head of a line; false if it is no line of an event. */
   parse(buf: Uint8Array, from: number, end: number): boolean {
-    return this.aligned(buf, from, end) || this.searched(buf, from, end);
+    return (
+      this.aligned(buf, from, end) || this.latency(buf, from, end) || this.searched(buf, from, end)
+    );
   }
 
   /** By column 16, as nearly all lines are. */
@@ -78,6 +81,25 @@ export class LineHead {
     return true;
   }
 
+  /** The format of latency: by column 8, processor and its state in one word. */
+  private latency(buf: Uint8Array, from: number, end: number): boolean {
+    const p = from + 8;
+    if (p >= end || buf[p] !== DASH) return false;
+    let i = this.task(buf, p + 1, end, false);
+    if (i < 0) return false;
+    const first = i;
+    let cpu = 0;
+    while (i < end && isDigit(buf[i])) cpu = cpu * 10 + (buf[i++] - 48);
+    // A letter, a dot: the state follows without a space.
+    if (i === first || i >= end || buf[i] === SPACE || cpu > 0xffff) return false;
+    if (!this.rest(buf, i, end)) return false;
+    this.cpu = cpu;
+    this.hasCpu = true;
+    this.dashed = true;
+    this.command(buf, from, p);
+    return true;
+  }
+
   /** By the first ` [cpu] ` that fits on both sides; without one, perf's form without processors. */
   private searched(buf: Uint8Array, from: number, end: number): boolean {
     for (let open = from + 1; open < end; open++) {
@@ -88,9 +110,9 @@ export class LineHead {
       return true;
     }
     for (let dot = from + 3; dot < end; dot++) {
-      if (buf[dot] !== DOT || !isDigit(buf[dot - 1]!)) continue;
+      if (buf[dot] !== DOT || !isDigit(buf[dot - 1])) continue;
       let i = dot - 1;
-      while (i > from && isDigit(buf[i]!)) i--;
+      while (i > from && isDigit(buf[i])) i--;
       if (buf[i] !== SPACE || !this.backwards(buf, from, i) || this.dashed) continue;
       if (!this.rest(buf, i, end) || this.ticks) continue;
       this.cpu = 0;
@@ -104,12 +126,12 @@ export class LineHead {
   private task(buf: Uint8Array, at: number, end: number, slash: boolean): number {
     let i = at;
     let pid = 0;
-    while (i < end && isDigit(buf[i]!)) pid = pid * 10 + (buf[i++]! - 48);
+    while (i < end && isDigit(buf[i])) pid = pid * 10 + (buf[i++] - 48);
     if (i === at || i - at > 10) return -1;
     if (slash && i < end && buf[i] === SLASH) {
       const second = i + 1;
       pid = 0;
-      for (i = second; i < end && isDigit(buf[i]!); i++) pid = pid * 10 + (buf[i]! - 48);
+      for (i = second; i < end && isDigit(buf[i]); i++) pid = pid * 10 + (buf[i] - 48);
       if (i === second || i - second > 10) return -1;
     }
     this.pid = pid;
@@ -129,7 +151,7 @@ export class LineHead {
     if (at >= end || buf[at] !== OPEN) return -1;
     let i = at + 1;
     let cpu = 0;
-    while (i < end && isDigit(buf[i]!)) cpu = cpu * 10 + (buf[i++]! - 48);
+    while (i < end && isDigit(buf[i])) cpu = cpu * 10 + (buf[i++] - 48);
     if (i === at + 1 || i >= end || buf[i] !== CLOSE || cpu > 0xffff) return -1;
     this.cpu = cpu;
     return i + 1;
@@ -145,13 +167,13 @@ export class LineHead {
       while (i > from && buf[i - 1] === SPACE) i--;
     }
     let first = i;
-    while (first > from && isDigit(buf[first - 1]!)) first--;
+    while (first > from && isDigit(buf[first - 1])) first--;
     if (first === i || i - first > 10 || first <= from) return false;
     let pid = 0;
-    for (let j = first; j < i; j++) pid = pid * 10 + (buf[j]! - 48);
+    for (let j = first; j < i; j++) pid = pid * 10 + (buf[j] - 48);
     if (buf[first - 1] === SLASH) {
       first--;
-      while (first > from && isDigit(buf[first - 1]!)) first--;
+      while (first > from && isDigit(buf[first - 1])) first--;
       if (first <= from) return false;
     }
     const sep = buf[first - 1];
@@ -175,7 +197,7 @@ export class LineHead {
   private rest(buf: Uint8Array, at: number, end: number): boolean {
     let i = at;
     while (i < end && buf[i] === SPACE) i++;
-    if (i < end && !isDigit(buf[i]!)) {
+    if (i < end && !isDigit(buf[i])) {
       // The state of the processor (`d..1.`): never begins with a digit.
       const flags = i;
       while (i < end && buf[i] !== SPACE) i++;
@@ -184,16 +206,22 @@ export class LineHead {
     }
     const first = i;
     let seconds = 0;
-    while (i < end && isDigit(buf[i]!)) seconds = seconds * 10 + (buf[i++]! - 48);
+    while (i < end && isDigit(buf[i])) seconds = seconds * 10 + (buf[i++] - 48);
     if (i === first || i - first > 18 || i >= end) return false;
     if (buf[i] === DOT) {
       const point = ++i;
       let fraction = 0;
-      while (i < end && isDigit(buf[i]!)) fraction = fraction * 10 + (buf[i++]! - 48);
+      while (i < end && isDigit(buf[i])) fraction = fraction * 10 + (buf[i++] - 48);
       const digits = i - point;
       if (digits === 0 || digits > 9) return false;
-      this.time = seconds * 1e9 + fraction * SCALE[digits]!;
+      this.time = seconds * 1e9 + fraction * SCALE[digits];
       this.ticks = false;
+    } else if (buf[i] === 117 && buf[i + 1] === 115) {
+      // `1111954252us+: `, with a mark for how long it is to the next.
+      this.time = seconds * 1e3;
+      this.ticks = false;
+      i += 2;
+      while (i < end && i < first + 24 && buf[i] !== COLON) i++;
     } else {
       this.time = seconds;
       this.ticks = true;
@@ -212,7 +240,7 @@ export class LineHead {
       const bracketed = buf[i] === PAREN;
       let digits = true;
       while (i < end && buf[i] !== SPACE && buf[i] !== TAB) {
-        if (!isDigit(buf[i]!)) digits = false;
+        if (!isDigit(buf[i])) digits = false;
         i++;
       }
       if (bracketed || digits) continue;

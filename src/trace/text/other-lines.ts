@@ -40,7 +40,7 @@ export class TextHeaders {
       this.comment(textOf(buf, i, end));
       return "header";
     }
-    const isLost = LOST_START.has(buf[i]!) && this.lostLine(textOf(buf, i, end));
+    const isLost = LOST_START.has(buf[i]) && this.lostLine(textOf(buf, i, end));
     if (isLost) return "lost";
     if (isStack(buf, from, i, end)) return "stack";
     return this.other(textOf(buf, i, end)) ? "header" : "nothing";
@@ -48,16 +48,16 @@ export class TextHeaders {
 
   private comment(text: string): void {
     const tracer = /^# tracer: (\S+)/.exec(text);
-    if (tracer) this.tracer = tracer[1]!;
+    if (tracer) this.tracer = tracer[1];
     const entries = /entries-in-buffer\/entries-written: (\d+)\/(\d+)/.exec(text);
     if (entries) this.overwritten = Math.max(0, Number(entries[2]) - Number(entries[1]));
     const processors = /#P:(\d+)/.exec(text) ?? /^# nrcpus (?:online|avail) : (\d+)/.exec(text);
     if (processors) this.sawCpus(Number(processors[1]));
     const release = /^# os release : (\S+)/.exec(text) ?? /latency trace v\S+ on (\S+)/.exec(text);
-    if (release) this.kernel = release[1]!;
+    if (release) this.kernel = release[1];
     if (/^# (?:captured on|perf version|os release|cmdline) *: /.test(text)) this.perf = true;
     const event = /^# event : name = (\S+?),/.exec(text);
-    if (event && this.recorded.length < 256) this.recorded.push(event[1]!);
+    if (event && this.recorded.length < 256) this.recorded.push(event[1]);
   }
 
   private other(text: string): boolean {
@@ -67,10 +67,10 @@ export class TextHeaders {
       this.sawCpus(Number(cpus[1]));
       return true;
     }
-    const version = /^(?:version|uname) *[=:]? *(?:Linux \S+ )?(\d+\.\d+\S*)/.exec(text);
-    if (version) this.kernel ??= version[1]!;
-    // `trace-cmd: …` and `version = 6` are what trace-cmd says of itself.
-    return version !== null || /^version = \d+$/.test(text);
+    // `trace-cmd report --uname`.
+    const uname = /^Linux \S+ (\d+\.\d+\S*)/.exec(text);
+    if (uname) this.kernel ??= uname[1];
+    return uname !== null || /^version = \d+$/.test(text);
   }
 
   private lostLine(text: string): boolean {
@@ -100,7 +100,7 @@ function isStack(buf: Uint8Array, from: number, first: number, end: number): boo
   if (first === from) return false;
   if (buf[first] === 61 && buf[first + 1] === 62) return true;
   let i = first;
-  while (i < end && hexDigit(buf[i]!) >= 0) i++;
+  while (i < end && hexDigit(buf[i]) >= 0) i++;
   const digits = i - first;
   return digits >= 4 && digits <= 16 && (i === end || buf[i] === SPACE);
 }

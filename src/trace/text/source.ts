@@ -98,7 +98,7 @@ class TextSource implements EventSource {
   get others(): ReadonlyMap<string, number> {
     const out = new Map<string, number>();
     this.counts.forEach((n, id) => {
-      if (n > 0) out.set(this.names.texts[id]!, n);
+      if (n > 0) out.set(this.names.texts[id], n);
     });
     if (this.unnamed > 0) out.set("(more names)", this.unnamed);
     return out;
@@ -196,7 +196,8 @@ class TextSource implements EventSource {
   private flushLost(batch: EventBatch): boolean {
     while (this.waiting.length > 0) {
       if (batch.length === batch.capacity) return false;
-      const { cpu, count } = this.waiting.shift()!;
+      const { cpu, count } = this.waiting[0];
+      this.waiting.shift();
       batch.push(this.time, EV_LOST, cpu, 0, count, 0, 0, 0);
     }
     return true;
@@ -242,8 +243,8 @@ class TextSource implements EventSource {
       this.plans.push(plan);
       this.counts.push(0);
     }
-    const plan = this.plans[id]!;
-    if (plan === null) this.counts[id]!++;
+    const plan = this.plans[id];
+    if (plan === null) this.counts[id]++;
     return plan;
   }
 
@@ -278,10 +279,7 @@ class TextSource implements EventSource {
   private complete(plan: TextPlan, missing: number): boolean {
     const { lines } = this;
     if (lines.unterminated) {
-      this.damage ??= {
-        where: `${this.label}, line ${lines.line}`,
-        why: "the text ends in the middle of a line",
-      };
+      this.cutLine();
       return false;
     }
     // An address may be printed as a symbol; without a frame there is no event of a page.
@@ -341,7 +339,7 @@ class TextSource implements EventSource {
         this.plans.push(null);
         this.counts.push(0);
       }
-      this.counts[id]!++;
+      this.counts[id]++;
     }
     return true;
   }
@@ -350,6 +348,7 @@ class TextSource implements EventSource {
     const { lines, headers } = this;
     const what = headers.read(lines.bytes, lines.from, lines.to);
     if (what === "lost") this.lose(headers.lostCpu, headers.lostCount);
+    else if (what === "blank" && lines.unterminated) this.cutLine();
     else if (what === "stack") this.remarks.add("stack", lines.line);
     else if (what === "nothing") return this.nothing(lines.from, lines.to) ? what : "broken";
     return what;
@@ -359,7 +358,7 @@ class TextSource implements EventSource {
     // Without a processor: that of the event before.
     const cpu = said < 0 ? Math.max(0, this.head.cpu) : said;
     while (this.lost.length <= cpu) this.lost.push(0);
-    const before = this.lost[cpu]!;
+    const before = this.lost[cpu];
     this.lost[cpu] = count < 0 || before < 0 ? -1 : before + count;
     this.waiting.push({ cpu, count });
   }
@@ -369,22 +368,26 @@ class TextSource implements EventSource {
     const { lines } = this;
     const buf = lines.bytes;
     for (let i = from; i < to; i++)
-      if ((buf[i]! < 32 && buf[i] !== TAB) || buf[i] === 127) {
+      if ((buf[i] < 32 && buf[i] !== TAB) || buf[i] === 127) {
         this.broken(
           lines.line,
-          `byte 0x${buf[i]!.toString(16).padStart(2, "0")} in a line: not text`,
+          `byte 0x${buf[i].toString(16).padStart(2, "0")} in a line: not text`,
         );
         return false;
       }
     if (lines.unterminated) {
-      this.damage ??= {
-        where: `${this.label}, line ${lines.line}`,
-        why: "the text ends in the middle of a line",
-      };
+      this.cutLine();
       return true;
     }
     this.remarks.add("noEvent", lines.line, textOf(buf, from, Math.min(to, from + 200)));
     return true;
+  }
+
+  private cutLine(): void {
+    this.damage ??= {
+      where: `${this.label}, line ${this.lines.line}`,
+      why: "the text ends in the middle of a line",
+    };
   }
 
   private broken(line: number, why: string): void {

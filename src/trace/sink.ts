@@ -21,6 +21,8 @@ export interface TraceSummary {
 }
 
 export interface TraceSink {
+  /** Bytes written so far, where it counts them: for who watches. */
+  readonly bytes?: number;
   /** Takes all rows of the batch; it may be refilled once this has resolved. */
   write(batch: EventBatch): Promise<void> | void;
   /** Takes the machine's state before the first row, or after the last: the bytes of a capture. */

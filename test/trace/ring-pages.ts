@@ -78,6 +78,9 @@ export const filesOf = (files = FORMATS, label = "formats/made"): FormatFiles =>
   files,
 });
 
+/** Bit 31, as the int that it is in the kernel. */
+const MISSED = 0x8000_0000 | 0;
+
 /** A sub-buffer that is written to event by event. */
 export class MadePage {
   readonly bytes: Uint8Array;
@@ -94,6 +97,8 @@ export class MadePage {
   /** Bytes of data with what stands in the high bits of their number. */
   private commit(flags: number): void {
     this.view.setUint32(8, ((this.used - 16) | flags) >>> 0, true);
+    // The kernel adds a negative int to a long.
+    this.view.setUint32(12, flags < 0 ? 0xffff_ffff : 0, true);
   }
 
   word(value: number): this {
@@ -125,10 +130,10 @@ export class MadePage {
 
   /** Says that events were lost before this sub-buffer: how many, or only that. */
   missed(count: number | null): this {
-    if (count === null) this.commit(0x8000_0000);
+    if (count === null) this.commit(MISSED);
     else {
       this.view.setBigUint64(this.used, BigInt(count), true);
-      this.commit(0x8000_0000 | 0x4000_0000);
+      this.commit(MISSED | 0x4000_0000);
     }
     return this;
   }

@@ -37,6 +37,8 @@ export interface RecordProgress {
   readonly lost: number;
   /** Bytes read of the ring buffers. */
   readonly bytes: number;
+  /** Bytes of the trace file, where its writer counts them. */
+  readonly written: number | null;
 }
 
 export interface RecordOptions {
@@ -99,6 +101,7 @@ class Recording {
   private readonly names = new Map<number, string>();
   private readonly leftOut = new Set<number>();
   private readonly begun = performance.now();
+  private sink: TraceSink | null = null;
   private command: Command | null = null;
   private ownTasks = true;
   private draining = true;
@@ -144,6 +147,7 @@ class Recording {
     let sink: TraceSink | null = null;
     try {
       sink = await this.options.openSink(this.about);
+      this.sink = sink;
       this.leaveOurselvesOut();
       if (this.ownTasks)
         this.note({ subject: "recorder", text: "its own events are left out of the trace" });
@@ -339,6 +343,7 @@ class Recording {
       events: this.merge.rows,
       lost,
       bytes: this.drain.bytes,
+      written: this.sink?.bytes ?? null,
     };
   }
 

@@ -88,11 +88,10 @@ export class PageDecoder {
     const commitWord = (at + commitOffset) >> 2;
     const flags = words[commitWord];
     const commit = flags & COMMIT;
-    if (
-      commit > dataSize ||
-      (commit & 3) !== 0 ||
-      (commitSize === 8 && words[commitWord + 1] !== 0)
-    ) {
+    const high = commitSize === 8 ? words[commitWord + 1] : 0;
+    // Bit 31 is added as a negative int: with it, the high half is all ones.
+    const sound = high === 0 || (high === -1 && (flags & MISSED) !== 0);
+    if (commit > dataSize || (commit & 3) !== 0 || !sound) {
       this.fail(commitOffset, "the sub-buffer's length is none");
       return;
     }
@@ -103,8 +102,8 @@ export class PageDecoder {
     if ((flags & MISSED) !== 0) {
       const stored = (flags & MISSED_STORED) !== 0 && commit + commitSize <= dataSize;
       const countWord = (at + dataOffset + commit) >> 2;
-      const high = stored && commitSize === 8 ? words[countWord + 1] >>> 0 : 0;
-      this.missed(time, stored ? (words[countWord] >>> 0) + high * 2 ** 32 : -1);
+      const upper = stored && commitSize === 8 ? words[countWord + 1] >>> 0 : 0;
+      this.missed(time, stored ? (words[countWord] >>> 0) + upper * 2 ** 32 : -1);
     }
     this.decodeEvents(words, bytes, at, at + dataOffset, at + dataOffset + commit, time);
   }

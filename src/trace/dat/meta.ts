@@ -161,6 +161,7 @@ function readStats(text: string, meta: DatMeta): void {
   const before = meta.stats.get(Number(cpu));
   // Entries are not those of the file: trace-cmd reads on after it counted.
   meta.stats.set(Number(cpu), {
+    ...stats,
     entries: 0,
     bytes: 0,
     lost: Math.max(stats.lost, before?.lost ?? 0),

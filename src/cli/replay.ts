@@ -1,0 +1,114 @@
+/**
+ * `memdesc replay TRACE`: a recorded workload on every design.
+ */
+import type { Command } from "commander";
+import type { AnalyseOptions } from "../trace/analyse.js";
+import { CANNOT, UsageError } from "./fail.js";
+import { canonicalDesigns, collectDesigns, DESIGNS_HELP } from "./options.js";
+import { checkWritable, print, wantsColor, writeWhole } from "./output.js";
+import { Progress } from "./progress.js";
+
+interface ReplayCommand {
+  readonly design?: readonly string[];
+  readonly json?: boolean;
+  readonly html?: string;
+  readonly csv?: string;
+  readonly parquet?: string;
+  readonly accuracy?: boolean;
+}
+
+/** Exit code after Ctrl-C, as shells count it: 128 + SIGINT. */
+const INTERRUPTED = 130;
+
+const EXAMPLES = `
+TRACE is a trace file (memdesc record), a folder of raw ring buffers (cpuN.raw),
+a trace.dat, or text of trace_pipe, trace-cmd report or perf script; any of them
+may be packed (.zst, .gz).
+
+Examples:
+  $ memdesc replay build.mdt                      every design
+  $ memdesc replay build.mdt --design today,memdesc8 --html build.html
+  $ memdesc replay build.mdt --accuracy           and what was guessed wrong
+  $ memdesc replay trace.dat --json | jq .designs[].peak
+
+Exit codes: 0 done, 2 could not be done, or the trace is damaged (what comes
+before the damage is replayed).`;
+
+export function addReplay(program: Command): void {
+  program
+    .command("replay")
+    .summary("replay a recorded workload on every design")
+    .description("Replays the page events of a real workload, one machine per design.")
+    .argument("<trace>", "trace file, folder of ring buffers, trace.dat or text")
+    .option("--design <list>", DESIGNS_HELP, collectDesigns)
+    .option("--json", "print the report as JSON (docs/replay-schema.md)")
+    .option("--html <file>", "also write it as one HTML page, with charts")
+    .option("--csv <file>", "also write the series of all designs as CSV")
+    .option("--parquet <file>", "also write the series as Parquet")
+    .option("--accuracy", "also print kinds derived against kinds as they were")
+    .addHelpText("after", EXAMPLES)
+    .action(async (trace: string, options: ReplayCommand) => {
+      await replay(trace, options);
+    });
+}
+
+async function replay(path: string, options: ReplayCommand): Promise<void> {
+  for (const file of [options.html, options.csv, options.parquet])
+    if (file !== undefined) checkWritable(file);
+  if (path === "-")
+    throw new UsageError("replay reads a trace several times: give a file, not standard input");
+  const designs = await canonicalDesigns(options.design, "--design");
+  const { openTrace } = await import("../trace/open.node.js");
+  const { traceSnapshots } = await import("../trace/input.node.js");
+  const { analyse } = await import("../trace/analyse.js");
+  const progress = new Progress(process.stderr);
+  const interrupted = (): void => {
+    progress.finish();
+    process.exit(INTERRUPTED);
+  };
+  process.once("SIGINT", interrupted);
+  const asked: AnalyseOptions = {
+    open: () => openTrace(path),
+    ...(await traceSnapshots(path)),
+    onProgress: (rows) => progress.update("events read", rows, 0),
+  };
+  const analysis = await analyse(asked);
+  const { runReplays } = await import("../report/run-replay.node.js");
+  const tasks = designs.map((design) => ({ design, path, frames: analysis.frames }));
+  const total = analysis.rows * designs.length;
+  const replays = await runReplays(tasks, (rows) =>
+    progress.update("events replayed", rows, total),
+  );
+  process.off("SIGINT", interrupted);
+  progress.finish();
+  const { replayReport } = await import("../report/replay-model.js");
+  const report = replayReport(
+    path,
+    analysis,
+    replays,
+    asked.before === null ? "empty" : "snapshot",
+  );
+  if (options.html !== undefined) {
+    const { renderReplayHtml } = await import("../report/html-replay.js");
+    await writeWhole(options.html, renderReplayHtml(report));
+  }
+  if (options.csv !== undefined) {
+    const { replayCsv } = await import("../report/replay-csv.js");
+    await writeWhole(options.csv, replayCsv(report));
+  }
+  if (options.parquet !== undefined) {
+    const { writeReplayParquet } = await import("../report/replay-parquet.node.js");
+    await writeReplayParquet(options.parquet, report);
+  }
+  if (options.json === true) await print(`${JSON.stringify(report, null, 2)}\n`);
+  else {
+    const { renderReplay } = await import("../report/terminal-replay.js");
+    const color = wantsColor(process.stdout, process.env);
+    await print(renderReplay(report, { color, accuracy: options.accuracy === true }));
+  }
+  if (analysis.damage !== null) {
+    const { where, why } = analysis.damage;
+    process.stderr.write(`memdesc: ${path}: damaged at ${where}: ${why}; replayed up to there\n`);
+    process.exitCode = CANNOT;
+  }
+}

@@ -34,11 +34,41 @@ export const COLUMN_C = 8;
 
 /** How text writes a field; those beyond {@link FieldForm} exist in text only. */
 type TextForm = FieldForm | "reason" | "scan" | "reclaim" | "offset";
+/** Forms as numbers, for the one place that is run for every field. */
+const FORM_NUMBER = 0;
+const FORM_LOW = 1;
+const FORM_PAGE = 2;
+const FORM_PAGES = 3;
+const FORM_PTE = 4;
+const FORM_LRU = 5;
+const FORM_NAMED = 6;
+
+/** How a field of this form is read; large numbers are only those of column `x`. */
+function readingOf(form: TextForm, column: number): number {
+  switch (form) {
+    case "number":
+    case "pfn":
+      return column === COLUMN_X ? FORM_NUMBER : FORM_LOW;
+    case "page":
+    case "offset":
+      return FORM_PAGE;
+    case "pages":
+      return FORM_PAGES;
+    case "pte":
+      return FORM_PTE;
+    case "lru-flags":
+      return FORM_LRU;
+    default:
+      return FORM_NAMED;
+  }
+}
+
 type Column = "x" | "a" | "b" | "c";
 
 interface TextField {
   readonly column: number;
   readonly form: TextForm;
+  readonly reading: number;
   readonly name: Uint8Array;
   /** Hexadecimal without `0x`. */
   readonly hex: boolean;
@@ -113,6 +143,7 @@ export function planOf(spec: EventSpec): TextPlan {
       (rank === 0 ? fields : others).push({
         column: bit,
         form: alias.form ?? source.form,
+        reading: readingOf(alias.form ?? source.form, bit),
         name: ascii(alias.name),
         hex: alias.hex ?? false,
         marker: alias.separator === undefined ? null : ascii(` ${alias.name}${alias.separator}`),
@@ -191,17 +222,18 @@ export class LineFields {
     const n = fields.length;
     let missing = columns;
     let next = 0;
-    for (let i = from; i < end && missing !== 0; i++) {
-      if (buf[i] !== EQUALS) continue;
+    for (let i = from; ; i++) {
+      while (i < end && buf[i] !== EQUALS) i++;
+      if (i >= end) break;
       for (let tries = 0, k = next; tries < n; tries++, k = k + 1 === n ? 0 : k + 1) {
         const field = fields[k];
         if ((missing & field.column) === 0 || !endsWith(buf, from, i, field.name)) continue;
         if (this.value(buf, i + 1, end, field)) missing &= ~field.column;
+        if (missing === 0) return 0;
         next = k + 1 === n ? 0 : k + 1;
         break;
       }
     }
-    if (missing === 0) return 0;
     // Fields that are written without `=`.
     for (const field of fields) {
       if (field.marker === null || (missing & field.column) === 0) continue;
@@ -233,25 +265,22 @@ export class LineFields {
   }
 
   private number(buf: Uint8Array, at: number, end: number, field: TextField): number {
-    switch (field.form) {
-      case "number":
-        return field.column === COLUMN_X
-          ? numberAt(buf, at, end, field.hex)
-          : low32At(buf, at, end, field.hex);
-      case "pfn":
-        return field.column === COLUMN_X ? numberAt(buf, at, end) : low32At(buf, at, end);
-      case "page":
-      case "offset": {
+    switch (field.reading) {
+      case FORM_NUMBER:
+        return numberAt(buf, at, end, field.hex);
+      case FORM_LOW:
+        return low32At(buf, at, end, field.hex);
+      case FORM_PAGE: {
         const page = pageAt(buf, at, end, field.hex);
         return field.column === COLUMN_X || Number.isNaN(page) ? page : page | 0;
       }
-      case "pages": {
+      case FORM_PAGES: {
         const bytes = numberAt(buf, at, end, field.hex);
         return Number.isNaN(bytes) ? bytes : Math.ceil(bytes / 4096) | 0;
       }
-      case "pte":
+      case FORM_PTE:
         return pteFrame(buf, at, end);
-      case "lru-flags":
+      case FORM_LRU:
         return lruFlags(buf, at, end);
       default:
         return this.named(buf, at, end, field.form);

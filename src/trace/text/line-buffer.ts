@@ -37,8 +37,9 @@ export class LineBuffer {
   /** Finds the next line among the bytes read so far; false if it is not all there. */
   next(): boolean {
     const at = this.start;
-    const end = this.bytes.subarray(0, this.filled).indexOf(LF, at);
-    if (end >= 0) {
+    const end = this.bytes.indexOf(LF, at);
+    // Behind what is filled stands what was there before.
+    if (end >= 0 && end < this.filled) {
       this.take(at, end, end + 1);
       return true;
     }

@@ -4,7 +4,7 @@
 import type { Command } from "commander";
 import type { AnalyseOptions } from "../trace/analyse.js";
 import { CANNOT, UsageError } from "./fail.js";
-import { canonicalDesigns, collectDesigns, DESIGNS_HELP } from "./options.js";
+import { canonicalDesigns, collectDesigns, collectWhatIf, DESIGNS_HELP } from "./options.js";
 import { checkWritable, print, wantsColor, writeWhole } from "./output.js";
 import { Progress } from "./progress.js";
 
@@ -15,6 +15,7 @@ interface ReplayCommand {
   readonly csv?: string;
   readonly parquet?: string;
   readonly accuracy?: boolean;
+  readonly whatIf?: readonly string[];
 }
 
 /** Exit code after Ctrl-C, as shells count it: 128 + SIGINT. */
@@ -29,7 +30,12 @@ Examples:
   $ memdesc replay build.mdt                      every design
   $ memdesc replay build.mdt --design today,memdesc8 --html build.html
   $ memdesc replay build.mdt --accuracy           and what was guessed wrong
+  $ memdesc replay build.mdt --what-if file-order=4,pcp-high=512
   $ memdesc replay trace.dat --json | jq .designs[].peak
+
+What can be changed: file-order, anon-order (user memory in folios of at least that
+order), pcp-high, pcp-batch (limits of the per-CPU lists, in pages). Type tables are
+a part of the design: --design memdesc8,memdesc8+types=2024.
 
 Exit codes: 0 done, 2 could not be done, or the trace is damaged (what comes
 before the damage is replayed).`;
@@ -41,6 +47,7 @@ export function addReplay(program: Command): void {
     .description("Replays the page events of a real workload, one machine per design.")
     .argument("<trace>", "trace file, folder of ring buffers, trace.dat or text")
     .option("--design <list>", DESIGNS_HELP, collectDesigns)
+    .option("--what-if <name=value>", "change the replay; repeatable", collectWhatIf)
     .option("--json", "print the report as JSON (docs/replay-schema.md)")
     .option("--html <file>", "also write it as one HTML page, with charts")
     .option("--csv <file>", "also write the series of all designs as CSV")
@@ -58,6 +65,8 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   if (path === "-")
     throw new UsageError("replay reads a trace several times: give a file, not standard input");
   const designs = await canonicalDesigns(options.design, "--design");
+  const { parseReplayWhatIf } = await import("../trace/replay/what-if.js");
+  const whatIf = parseReplayWhatIf(options.whatIf ?? []);
   const { openTrace } = await import("../trace/open.node.js");
   const { traceSnapshots } = await import("../trace/input.node.js");
   const { analyse } = await import("../trace/analyse.js");
@@ -74,7 +83,7 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   };
   const analysis = await analyse(asked);
   const { runReplays } = await import("../report/run-replay.node.js");
-  const tasks = designs.map((design) => ({ design, path, frames: analysis.frames }));
+  const tasks = designs.map((design) => ({ design, path, frames: analysis.frames, whatIf }));
   const total = analysis.rows * designs.length;
   const replays = await runReplays(tasks, (rows) =>
     progress.update("events replayed", rows, total),

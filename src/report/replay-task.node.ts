@@ -5,6 +5,7 @@
 import { traceSnapshots, emptyMachine } from "../trace/input.node.js";
 import { openTrace } from "../trace/open.node.js";
 import { type DesignReplay, replayDesign } from "../trace/replay/run.js";
+import type { ReplayWhatIf } from "../trace/replay/what-if.js";
 import type { Answer } from "./tasks.js";
 
 export interface ReplayTask {
@@ -12,11 +13,12 @@ export interface ReplayTask {
   readonly path: string;
   /** Frames of a machine that begins empty. */
   readonly frames: number;
+  readonly whatIf: ReplayWhatIf;
 }
 
 /** Never throws for what the design or the machine refuses. */
 export async function replayTask(
-  { design, path, frames }: ReplayTask,
+  { design, path, frames, whatIf }: ReplayTask,
   onProgress: (rows: number) => void,
 ): Promise<Answer<DesignReplay>> {
   try {
@@ -26,6 +28,7 @@ export async function replayTask(
       open: () => openTrace(path),
       before: before ?? emptyMachine(path, frames),
       populated: before !== null,
+      whatIf,
       onProgress,
     });
     return { result };

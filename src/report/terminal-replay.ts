@@ -173,12 +173,15 @@ function trafficLines(designs: readonly DesignCost[], names: Names, p: Paint): s
         `+${formatCount(d.slabPagesGained)} −${formatCount(d.slabPagesLost)}`,
         tenth(meanLines(d, "alloc")),
         tenth(meanLines(d, "free")),
+        String(d.faultLines.anon),
       ];
     }),
   ];
   return [
-    ...tableLines({ align: right(7), rows }),
-    p.dim("cache lines of metadata touched, of one operation in 64"),
+    ...tableLines({ align: right(8), rows }),
+    ...wrap(
+      "cache lines of metadata touched: of one allocation or free in 64; of an anonymous fault on a small process of the engine",
+    ).map(p.dim),
   ];
 }
 

@@ -44,6 +44,7 @@ import {
   kindOfAnswer,
   R_CACHE_ADD,
   R_CACHE_DELETE,
+  R_GFP_ACCOUNT,
   R_LRU_ANON,
   R_LRU_FILE,
   R_LRU_SHMEM,
@@ -53,7 +54,15 @@ import {
   SHMEM,
   TRACE_RULES,
 } from "./kinds.js";
-import { OP_ALLOC, OP_FAULT, OP_FREE, OP_SPLIT, type OpBatch } from "./ops.js";
+import {
+  CHARGED,
+  MIGRATE_MASK,
+  OP_ALLOC,
+  OP_FAULT,
+  OP_FREE,
+  OP_SPLIT,
+  type OpBatch,
+} from "./ops.js";
 import { kindOfFlags } from "./sampled.js";
 
 /** Events that wait: a second and more of a busy machine. */
@@ -322,7 +331,8 @@ export class Decide {
     tally.allocations++;
     tally.rules[ruleOfAnswer(answer)]++;
     tally.orders[kind * (ORDER_MAX + 1) + order]++;
-    ops.push(time, OP_ALLOC, cpu, pfn, order, kind, migrateType);
+    const charged = ruleOfAnswer(answer) === R_GFP_ACCOUNT ? CHARGED : 0;
+    ops.push(time, OP_ALLOC, cpu, pfn, order, kind, (migrateType & MIGRATE_MASK) | charged);
   }
 
   #drop(ops: OpBatch, time: number, cpu: number, pfn: number, word: number): void {

@@ -39,7 +39,10 @@ export const TRACE_RULES: readonly TraceRule[] = [
   { name: "gfp-page-table", goesBy: "KERNEL_ACCOUNT, ZERO, COMP, order 0" },
   { name: "gfp-slab", goesBy: "not movable, NOWARN, NORETRY, COMP, no ZERO" },
   { name: "gfp-movable", goesBy: "any other movable allocation of user memory: page cache" },
-  { name: "gfp-account", goesBy: "HIGHUSER and ACCOUNT: a pipe" },
+  {
+    name: "gfp-account",
+    goesBy: "ACCOUNT, none of the above: charged kernel memory, mostly pipes",
+  },
   { name: "gfp-kernel", goesBy: "what is left" },
   { name: "snapshot", goesBy: "the snapshot taken before" },
 ];
@@ -103,8 +106,7 @@ export function byFlags(order: number, gfp: number): number {
   if (order === 0 && (gfp & TABLE) === TABLE && (gfp & GFP_HIGHMEM) === 0)
     return ANSWER(PAGE_TABLE, R_GFP_PAGE_TABLE);
   if ((gfp & SLAB_TRY) === SLAB_TRY && (gfp & GFP_ZERO) === 0) return ANSWER(SLAB, R_GFP_SLAB);
-  if ((gfp & (GFP_HIGHMEM | GFP_ACCOUNT)) === (GFP_HIGHMEM | GFP_ACCOUNT))
-    return ANSWER(KERNEL, R_GFP_ACCOUNT);
+  if ((gfp & GFP_ACCOUNT) !== 0) return ANSWER(KERNEL, R_GFP_ACCOUNT);
   return ANSWER(KERNEL, R_GFP_KERNEL);
 }
 

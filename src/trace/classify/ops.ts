@@ -17,6 +17,10 @@ export const OP_SPLIT = 3 as OpKind;
 /** A user page fault; nothing but the time it happened. */
 export const OP_FAULT = 4 as OpKind;
 
+/** Allocations: in `arg`, beside the migrate type: charged to a cgroup, and no user's memory. */
+export const CHARGED = 16;
+export const MIGRATE_MASK = 15;
+
 /** Operations in columns, refilled. */
 export class OpBatch {
   readonly capacity: number;
@@ -28,7 +32,7 @@ export class OpBatch {
   readonly order: Uint8Array;
   /** KINDS of the block. */
   readonly kind: Uint8Array;
-  /** Allocations: the migrate type that was asked for; splits: the new order. */
+  /** Allocations: the migrate type that was asked for, and {@link CHARGED}; splits: the new order. */
   readonly arg: Uint8Array;
 
   constructor(capacity: number) {

@@ -14,6 +14,7 @@
 import {
   isFolioType,
   MISC_UNKNOWN,
+  T_ACCTMEM,
   T_ANON,
   T_FILE,
   T_MISC,
@@ -22,11 +23,20 @@ import {
   type PageType,
 } from "../../engine/design/word/axis-types.js";
 import type { Machine } from "../../engine/machine.js";
+import { PCP_TYPES } from "../../engine/pages/allocator.js";
 import { SampledWords } from "../../engine/words/sampled.js";
 import { KINDS } from "../../observe/kinds.js";
-import { OP_ALLOC, OP_FREE, OP_SPLIT, type OpBatch } from "../classify/ops.js";
+import {
+  CHARGED,
+  MIGRATE_MASK,
+  OP_ALLOC,
+  OP_FREE,
+  OP_SPLIT,
+  type OpBatch,
+} from "../classify/ops.js";
 import { ANON, FILE, PAGE_TABLE, SHMEM, SLAB } from "../classify/kinds.js";
-import { Homes } from "./homes.js";
+import type { Grouped } from "./grouped.js";
+import type { Homes } from "./homes.js";
 import { LineTable } from "./lines.js";
 import { Series } from "./series.js";
 
@@ -68,24 +78,24 @@ export class Replay {
   faults = 0;
   readonly #words: SampledWords | null;
   readonly #cpus: number;
-  /** Whether a block of that kind and order has a descriptor of its own: kind × 32 + order. */
-  readonly #described: Uint8Array;
   #held: number;
   #until = LINES_EVERY;
 
+  /** Larger folios for what comes in small ones; null where all is as it was. */
+  readonly #grouped: Grouped | null;
+  /** Type of charged kernel memory, where the design has one. */
+  readonly #charged: PageType;
+
   /** `homes` knows the blocks that the machine was populated with. */
-  constructor(machine: Machine, homes: Homes) {
+  constructor(machine: Machine, homes: Homes, grouped: Grouped | null = null) {
+    this.#grouped = grouped;
+    this.#charged = machine.design.cacheFor(T_ACCTMEM, 0) >= 0 ? T_ACCTMEM : T_MISC;
     this.machine = machine;
     this.homes = homes;
     this.#words = machine.w instanceof SampledWords ? machine.w : null;
     this.#cpus = machine.config.cpus;
     this.#held = machine.heap.held();
     this.series = new Series(machine);
-    this.#described = new Uint8Array(KINDS.length * 32);
-    for (const [kind, type] of TYPE_OF.entries())
-      for (let order = 0; order < 32; order++)
-        if (machine.design.cacheFor(type, order) >= 0 && machine.design.holds(type))
-          this.#described[kind * 32 + order] = 1;
   }
 
   apply(ops: OpBatch): void {
@@ -96,7 +106,7 @@ export class Replay {
       const what = ops.op[i];
       if (what === OP_ALLOC) this.#one(ops, i, what);
       else if (what === OP_FREE) this.#one(ops, i, what);
-      else if (what === OP_SPLIT) this.#split(ops.pfn[i], ops.order[i], ops.kind[i], ops.arg[i]);
+      else if (what === OP_SPLIT) this.#split(ops.pfn[i], ops.order[i], ops.arg[i]);
       else this.faults++;
     }
   }
@@ -112,7 +122,7 @@ export class Replay {
     const done =
       what === OP_ALLOC
         ? this.#alloc(ops.pfn[i], order, kind, ops.arg[i])
-        : this.#free(ops.pfn[i], order, kind);
+        : this.#free(ops.pfn[i], order);
     if (words !== null && done) this.lines.add(what, kind, order, words.stop());
     else if (words !== null) words.stop();
     if (this.#until === 0) this.#until = LINES_EVERY;
@@ -127,66 +137,68 @@ export class Replay {
     this.series.changed(time, held);
   }
 
-  #alloc(pfn: number, order: number, kind: number, migrateType: number): boolean {
+  #alloc(pfn: number, order: number, kind: number, arg: number): boolean {
     const { machine } = this;
-    const type = TYPE_OF[kind];
-    const described = this.#described[kind * 32 + order] !== 0;
-    const got = isFolioType(type)
-      ? machine.allocFolio(order, type)
-      : described
-        ? machine.allocTyped(order, type)
-        : this.#allocBare(order, type, migrateType);
+    const type = (arg & CHARGED) !== 0 ? this.#charged : TYPE_OF[kind];
+    const part =
+      this.#grouped === null ? -1 : this.#grouped.alloc(order, kind, machine.allocator.cpu, type);
+    const got = part >= 0 ? part : this.#allocOne(order, type, arg & MIGRATE_MASK);
+    this.homes.set(pfn, got);
     if (got < 0) {
       this.refused[0]++;
-      this.homes.set(pfn, -1);
       return false;
     }
     this.allocations++;
-    if (described) this.descriptorsTaken++;
-    this.homes.set(pfn, got);
     return true;
   }
 
-  /** A type without descriptors: marked in its word where the word can, else of unknown owner. */
-  #allocBare(order: number, type: PageType, migrateType: number): number {
+  #allocOne(order: number, type: PageType, migrateType: number): number {
     const { machine } = this;
-    if (type !== T_MISC && machine.design.holds(type)) return machine.allocTyped(order, type);
-    return machine.allocPages(order, migrateType < 3 ? migrateType : 0);
+    const described = machine.design.cacheFor(type, order) >= 0;
+    if (described) this.descriptorsTaken++;
+    const got = isFolioType(type)
+      ? machine.allocFolio(order, type)
+      : type !== T_MISC && machine.design.holds(type)
+        ? machine.allocTyped(order, type)
+        : machine.allocPages(order, migrateType < PCP_TYPES ? migrateType : 0);
+    if (got < 0 && described) this.descriptorsTaken--;
+    return got;
   }
 
-  #free(pfn: number, order: number, kind: number): boolean {
+  #free(pfn: number, order: number): boolean {
+    const { machine } = this;
     const at = this.homes.take(pfn);
     if (at < 0) {
       this.refused[1]++;
       return false;
     }
-    this.machine.freeBlock(at, order);
     this.frees++;
-    if (this.#described[kind * 32 + order] !== 0) this.descriptorsGiven++;
+    if (this.#grouped !== null && this.#grouped.free(at, order)) return true;
+    if (machine.design.cacheFor(machine.design.typeOf(at), order) >= 0) this.descriptorsGiven++;
+    machine.freeBlock(at, order);
     return true;
   }
 
   /** A block becomes smaller ones, each described for itself. */
-  #split(pfn: number, order: number, kind: number, into: number): void {
+  #split(pfn: number, order: number, into: number): void {
     const { machine, homes } = this;
+    const { design } = machine;
     const at = homes.at(pfn);
-    if (at < 0) {
-      for (let i = 0; i < 1 << order; i += 1 << into) homes.set(pfn + i, -1);
-      return;
-    }
     this.splits++;
-    const type = machine.design.typeOf(at);
-    const folio = isFolioType(type);
-    if (this.#described[kind * 32 + order] !== 0) this.descriptorsGiven++;
-    machine.disownFolio(at);
+    const type = at < 0 ? T_MISC : design.typeOf(at);
+    // A part of a larger folio needs no descriptor of its own to be a part.
+    const whole = at >= 0 && design.orderOf(at) === order && design.blockOf(at) === at;
+    if (whole && design.cacheFor(type, order) >= 0) this.descriptorsGiven++;
+    if (whole) machine.disownFolio(at);
     for (let i = 0; i < 1 << order; i += 1 << into) {
-      homes.set(pfn + i, at + i);
-      if (folio && machine.adoptFolio(at + i, into, type)) {
-        if (this.#described[kind * 32 + into] !== 0) this.descriptorsTaken++;
+      homes.set(pfn + i, at < 0 ? -1 : at + i);
+      if (!whole) continue;
+      if (isFolioType(type) && machine.adoptFolio(at + i, into, type)) {
+        if (design.cacheFor(type, into) >= 0) this.descriptorsTaken++;
         continue;
       }
-      if (folio) this.refused[2]++;
-      machine.design.bindMisc(at + i, into, MISC_UNKNOWN, false, machine.design.zoneOf(at + i));
+      if (isFolioType(type)) this.refused[2]++;
+      design.bindMisc(at + i, into, MISC_UNKNOWN, false, design.zoneOf(at + i));
     }
   }
 

@@ -16,10 +16,13 @@ import { OpBatch } from "../classify/ops.js";
 import { BATCH, type Described, OPS } from "../analyse.js";
 import { EventBatch } from "../events.js";
 import type { EventSource } from "../source.js";
+import { type FaultLines, faultLines } from "./fault-lines.js";
+import { Grouped } from "./grouped.js";
 import { Homes } from "./homes.js";
 import type { LinesRow } from "./lines.js";
 import { REFUSALS, Replay } from "./replay.js";
 import type { Sample } from "./series.js";
+import { NO_CHANGE, ordersOf, type ReplayWhatIf, withLimits } from "./what-if.js";
 
 /** Frames beyond which words are sparse and lines are not noted: 64 GiB. */
 const SPARSE_FROM = 2 ** 24;
@@ -52,6 +55,8 @@ export interface DesignReplay {
   readonly slabPagesGained: number;
   readonly slabPagesLost: number;
   readonly lines: readonly LinesRow[];
+  /** Lines of a page fault, measured on a small process. */
+  readonly faultLines: FaultLines;
   /** Bytes for one file folio of each order: its words and its descriptor. */
   readonly perOrder: readonly number[];
   /** Free frames on the buddy lists at the end. */
@@ -65,20 +70,24 @@ export interface ReplayInput {
   readonly before: Described;
   /** False for an empty machine: then nothing is held before the first event. */
   readonly populated: boolean;
+  readonly whatIf?: ReplayWhatIf;
   readonly onProgress?: (rows: number) => void;
 }
 
 /** Throws DesignError, MmError (ENOMEM) where the design cannot be on this machine. */
 export async function replayDesign(input: ReplayInput): Promise<DesignReplay> {
   const { before } = input;
+  const whatIf = input.whatIf ?? NO_CHANGE;
   const sparse = before.snapshot.frames > SPARSE_FROM;
   const { machine } = populate(
-    before.snapshot,
+    withLimits(before.snapshot, whatIf),
     before.classification,
     parseDesign(input.design),
     sparse ? undefined : (size) => new SampledWords(size),
   );
-  const replay = new Replay(machine, new Homes(input.populated));
+  const orders = ordersOf(whatIf);
+  const grouped = orders === null ? null : new Grouped(machine, orders);
+  const replay = new Replay(machine, new Homes(input.populated), grouped);
   const start = replay.series.end;
   const decide = new Decide();
   if (input.populated) holdAll(decide.frames, before.classification);
@@ -131,6 +140,7 @@ export async function replayDesign(input: ReplayInput): Promise<DesignReplay> {
     slabPagesGained: replay.slabPagesGained,
     slabPagesLost: replay.slabPagesLost,
     lines: replay.lines.rows(),
+    faultLines: faultLines(machine.choice),
     perOrder: Array.from({ length: 11 }, (_, order) => {
       const cache = machine.design.cacheFor(T_FILE, order);
       const described = cache < 0 ? (order === 0 && small >= 0 ? small : -1) : cache;

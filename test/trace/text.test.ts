@@ -85,6 +85,10 @@ describe("fields of each event", () => {
       "mm_filemap_add_to_page_cache: dev 8:1 ino fffffffff page=1 pfn=153 ofs=8192",
       [EV_CACHE_ADD, 153, 0, -1, 2],
     ],
+    [
+      "mm_filemap_add_to_page_cache:  pfn=0x119b34 i_ino=220592 index=0x2 s_dev=266338304 order=1",
+      [EV_CACHE_ADD, 0x119b34, 1, 0x220592, 2],
+    ],
     ["mm_lru_insertion: folio=1 pfn=0x99 lru=0 flags=Ma bd ", [EV_LRU_INSERTION, 0x99, 0, 0x33, 0]],
     ["mm_lru_insertion: page=1 pfn=153 lru=4 flags= f    ", [EV_LRU_INSERTION, 153, 4, 4, 0]],
     ["mm_lru_insertion: folio=1 pfn=0x99 lru=0 flags=MfsbdB", [EV_LRU_INSERTION, 0x99, 0, 0x7d, 0]],

@@ -84,7 +84,11 @@ interface Alias {
 }
 
 const OFFSET: readonly Alias[] = [{ name: "ofs", form: "offset" }];
-const INO: readonly Alias[] = [{ name: "ino", hex: true, separator: " " }];
+/** Raw text takes the digits from `print fmt` and only the name from the field. */
+const INO: readonly Alias[] = [
+  { name: "ino", hex: true, separator: " " },
+  { name: "i_ino", hex: true },
+];
 const SCAN_PFN: readonly Alias[] = [{ name: "scan_pfn" }];
 const ADDR: readonly Alias[] = [{ name: "addr", hex: true }];
 const PTE: readonly Alias[] = [{ name: "pte", hex: true }];

@@ -390,6 +390,7 @@ describe("what stands between the events", () => {
         "task 7 [002] 1.5: kmem:mm_page_free: pfn=0x99 order=3",
         "\tffffffff8162184b __alloc_frozen_pages_noprof+0x26b ([kernel.kallsyms])",
         "\t          16d87a __memmove+0x7a (/usr/lib/libc.so.6)",
+        "\t               0 [unknown] ([unknown])",
         "",
         "task 7 [002] 1.5: kmem:mm_page_free: pfn=0x99 order=3 ffffffff815e3935 unmap_page_range",
         "",

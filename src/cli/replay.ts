@@ -71,8 +71,9 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   const { traceSnapshots } = await import("../trace/input.node.js");
   const { analyse } = await import("../trace/analyse.js");
   const progress = new Progress(process.stderr);
+  const interrupts = new Set([progress]);
   const interrupted = (): void => {
-    progress.finish();
+    for (const shown of interrupts) shown.finish();
     process.exit(INTERRUPTED);
   };
   process.once("SIGINT", interrupted);

@@ -5,12 +5,13 @@
  * Figures of a design are read off its machine; what is derived from them here is
  * sums, shares and differences to today.
  */
-import { KINDS, kindOf, type Kind } from "../observe/kinds.js";
+import { kindId, KINDS, kindOf, type Kind } from "../observe/kinds.js";
 import type { Analysis } from "../trace/analyse.js";
 import type { Accuracy } from "../trace/classify/held.js";
 import { TRACE_RULES } from "../trace/classify/kinds.js";
 import { EV_ALLOC, EV_FREE, EV_FREE_BATCHED, EVENT_NAMES } from "../trace/events.js";
 import type { DesignReplay } from "../trace/replay/run.js";
+import { NO_CHANGE, ordersOf, type ReplayWhatIf } from "../trace/replay/what-if.js";
 
 export const REPLAY_SCHEMA = "memdesc-replay/1";
 const ORDERS = 11;
@@ -36,6 +37,8 @@ export interface ReplayReport {
     /** Whether the machine began as the snapshot before the trace, or empty. */
     readonly begins: "snapshot" | "empty";
   };
+  /** What was changed; all as it was where nothing is said. */
+  readonly whatIf: ReplayWhatIf;
   /** All events of the trace. */
   readonly events: number;
   /** Allocations and frees among them; batched frees, which repeat them, are not. */
@@ -90,6 +93,7 @@ export function replayReport(
   analysis: Analysis,
   replays: readonly DesignReplay[],
   begins: "snapshot" | "empty",
+  whatIf: ReplayWhatIf = NO_CHANGE,
 ): ReplayReport {
   const { tally, about } = analysis;
   const { events } = tally;
@@ -118,6 +122,7 @@ export function replayReport(
       damage: analysis.damage,
       begins,
     },
+    whatIf,
     events: analysis.rows,
     recorded: events[EV_ALLOC] + events[EV_FREE],
     replayed: tally.allocations + tally.frees,
@@ -150,7 +155,7 @@ export function replayReport(
       secondsIn: analysis.against.moment / 1e9,
       estimated: analysis.against.estimated,
     },
-    designs: replays.map((r) => costOf(r, today, kinds)),
+    designs: replays.map((r) => costOf(r, today, kinds, ordersOf(whatIf))),
     notShown: NOT_SHOWN,
   };
 }
@@ -159,6 +164,7 @@ function costOf(
   replay: DesignReplay,
   today: DesignReplay | null,
   kinds: ReplayReport["kinds"],
+  least: Uint8Array | null,
 ): DesignCost {
   const isToday = replay === today;
   const breakEven =
@@ -170,8 +176,9 @@ function costOf(
   for (const { kind, orders } of kinds) {
     if (kind !== "file" && kind !== "shmem" && kind !== "anon") continue;
     for (const [order, n] of orders.entries()) {
+      const of = Math.max(order, least?.[kindId(kind)] ?? 0);
       pages += n * 2 ** order;
-      bytes += n * replay.perOrder[order];
+      bytes += n * 2 ** (order - of) * replay.perOrder[of];
     }
   }
   const cost = {

@@ -51,7 +51,7 @@ const percent = (part: number, whole: number): string =>
   whole === 0 ? NONE : `${((part / whole) * 100).toFixed(2)} %`;
 const tenth = (n: number | null): string => (n === null ? NONE : n.toFixed(1));
 
-function headLines({ trace, events }: ReplayReport, p: Paint): string[] {
+function headLines({ trace, events, whatIf }: ReplayReport, p: Paint): string[] {
   const rate =
     trace.seconds > 0 ? `, ${formatCount(Math.round(events / trace.seconds))} a second` : "";
   const facts = [
@@ -72,6 +72,7 @@ function headLines({ trace, events }: ReplayReport, p: Paint): string[] {
   return [
     ...wrap(`${trace.source}: ${facts.join(", ")}`, "", "").map(p.heading),
     ...wrap(begins, "", ""),
+    ...changeLines(whatIf).map(p.bad),
     ...trace.notes.flatMap(({ subject, text }) => wrap(`${subject}: ${text}`, "note: ", "      ")),
     ...(trace.damage === null
       ? []
@@ -81,6 +82,22 @@ function headLines({ trace, events }: ReplayReport, p: Paint): string[] {
           "  ",
         ).map(p.bad)),
   ];
+}
+
+/** What this replay is not: the workload as it was. */
+function changeLines({
+  fileOrder,
+  anonOrder,
+  pcpHigh,
+  pcpBatch,
+}: ReplayReport["whatIf"]): string[] {
+  const changes = [
+    ...(fileOrder > 0 ? [`file folios of order ${fileOrder} at least`] : []),
+    ...(anonOrder > 0 ? [`anonymous folios of order ${anonOrder} at least`] : []),
+    ...(pcpHigh === null ? [] : [`per-CPU lists of ${formatCount(pcpHigh)} pages`]),
+    ...(pcpBatch === null ? [] : [`batches of ${formatCount(pcpBatch)} pages`]),
+  ];
+  return changes.length === 0 ? [] : wrap(changes.join(", "), "changed: ", "  ");
 }
 
 function eventLines(report: ReplayReport, p: Paint): string[] {

@@ -19,6 +19,9 @@ interface Open {
 }
 
 export class Grouped {
+  /** Folios that were made and freed here. */
+  made = 0;
+  freed = 0;
   readonly #machine: Machine;
   /** Order asked for, by kind; 0 for kinds that are left alone. */
   readonly #orders: Uint8Array;
@@ -44,15 +47,13 @@ export class Grouped {
       if (open !== undefined) this.#close(key, open);
       const head = this.#machine.allocFolio(asked, type);
       if (head < 0) return -1;
-      open = { head, used: 0 };
-      this.#open.set(key, open);
-      this.#live.set(head, 0);
-      open.used = size;
+      this.made++;
+      this.#open.set(key, { head, used: size });
       this.#live.set(head, size);
       return head;
     }
     open.used = at + size;
-    this.#live.set(open.head, Math.max(0, this.#live.at(open.head)) + size);
+    this.#live.set(open.head, this.#live.at(open.head) + size);
     return open.head + at;
   }
 
@@ -63,8 +64,9 @@ export class Grouped {
   }
 
   #free(head: number): void {
+    this.freed++;
     this.#live.set(head, -1);
-    this.#machine.freeTyped(head);
+    this.#machine.putFolio(head);
   }
 
   /** Frees a part; false for a frame of no folio that was made here. */

@@ -69,9 +69,8 @@ export class Replay {
   splits = 0;
   /** Operations not done, by {@link REFUSALS}. */
   readonly refused = new Float64Array(REFUSALS.length);
-  /** Descriptors taken and given back. */
-  descriptorsTaken = 0;
-  descriptorsGiven = 0;
+  #taken = 0;
+  #given = 0;
   /** Pages of slabs that came to be and went. */
   slabPagesGained = 0;
   slabPagesLost = 0;
@@ -96,6 +95,21 @@ export class Replay {
     this.#cpus = machine.config.cpus;
     this.#held = machine.heap.held();
     this.series = new Series(machine);
+  }
+
+  /** Descriptors that were taken. */
+  get descriptorsTaken(): number {
+    return this.#taken + (this.#hasLarge() ? (this.#grouped?.made ?? 0) : 0);
+  }
+
+  /** Descriptors that were given back. */
+  get descriptorsGiven(): number {
+    return this.#given + (this.#hasLarge() ? (this.#grouped?.freed ?? 0) : 0);
+  }
+
+  /** Whether a large folio has a descriptor of its own. */
+  #hasLarge(): boolean {
+    return this.machine.design.cacheFor(T_FILE, 1) >= 0;
   }
 
   apply(ops: OpBatch): void {
@@ -155,13 +169,13 @@ export class Replay {
   #allocOne(order: number, type: PageType, migrateType: number): number {
     const { machine } = this;
     const described = machine.design.cacheFor(type, order) >= 0;
-    if (described) this.descriptorsTaken++;
+    if (described) this.#taken++;
     const got = isFolioType(type)
       ? machine.allocFolio(order, type)
       : type !== T_MISC && machine.design.holds(type)
         ? machine.allocTyped(order, type)
         : machine.allocPages(order, migrateType < PCP_TYPES ? migrateType : 0);
-    if (got < 0 && described) this.descriptorsTaken--;
+    if (got < 0 && described) this.#taken--;
     return got;
   }
 
@@ -174,9 +188,17 @@ export class Replay {
     }
     this.frees++;
     if (this.#grouped !== null && this.#grouped.free(at, order)) return true;
-    if (machine.design.cacheFor(machine.design.typeOf(at), order) >= 0) this.descriptorsGiven++;
+    const type = machine.design.typeOf(at);
+    if (machine.design.cacheFor(type, order) >= 0) this.#given++;
+    if (isFolioType(type)) this.#putLast(at);
     machine.freeBlock(at, order);
     return true;
+  }
+
+  /** folio_put: of a snapshot's folio all references at once, whoever held them. */
+  #putLast(at: number): void {
+    const { w, design } = this.machine;
+    w.store32(design.descriptorOf(at), design.folio.refcount, 0);
   }
 
   /** A block becomes smaller ones, each described for itself. */
@@ -188,13 +210,14 @@ export class Replay {
     const type = at < 0 ? T_MISC : design.typeOf(at);
     // A part of a larger folio needs no descriptor of its own to be a part.
     const whole = at >= 0 && design.orderOf(at) === order && design.blockOf(at) === at;
-    if (whole && design.cacheFor(type, order) >= 0) this.descriptorsGiven++;
+    if (whole && design.cacheFor(type, order) >= 0) this.#given++;
+    if (whole && isFolioType(type)) this.#putLast(at);
     if (whole) machine.disownFolio(at);
     for (let i = 0; i < 1 << order; i += 1 << into) {
       homes.set(pfn + i, at < 0 ? -1 : at + i);
       if (!whole) continue;
       if (isFolioType(type) && machine.adoptFolio(at + i, into, type)) {
-        if (design.cacheFor(type, into) >= 0) this.descriptorsTaken++;
+        if (design.cacheFor(type, into) >= 0) this.#taken++;
         continue;
       }
       if (isFolioType(type)) this.refused[2]++;

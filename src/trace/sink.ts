@@ -25,8 +25,11 @@ export interface TraceSink {
   readonly bytes?: number;
   /** Takes all rows of the batch; it may be refilled once this has resolved. */
   write(batch: EventBatch): Promise<void> | void;
-  /** Takes the machine's state before the first row, or after the last: the bytes of a capture. */
-  snapshot(which: "before" | "after", bytes: Uint8Array): Promise<void> | void;
+  /**
+   * Takes the machine's state before the first row, or after the last: the bytes of a
+   * capture, and when it was taken by the trace's clock (nanoseconds) where that is known.
+   */
+  snapshot(which: "before" | "after", bytes: Uint8Array, at?: number): Promise<void> | void;
   /** Writes what is left; then the target is there, whole and on the disk. */
   end(summary: TraceSummary): Promise<void>;
   /** Gives up: there is no target, and nothing of it is left. */

@@ -20,6 +20,7 @@ import { note, progress } from "./print.js";
 import { processes } from "./process.js";
 import type { Section } from "./section.js";
 import { traceParse } from "./trace-parse.js";
+import { traceText } from "./trace-text.js";
 import { whole } from "./whole.js";
 
 const SECTIONS: readonly Section[] = [
@@ -33,6 +34,7 @@ const SECTIONS: readonly Section[] = [
   large,
   lines,
   traceParse,
+  traceText,
 ];
 
 function fail(message: string): never {

@@ -38,10 +38,23 @@ export async function openTrace(
     const head = await bytes.peek(HEAD);
     if (head.length === 0)
       throw new InputError({ file: bytes.label, offset: 0 }, "empty", "give a trace");
+    // A trace file of Memdesc begins with its magic number: `isTraceFile(head)` of
+    // file/layout.ts, and then `openTraceFile(path)` of file/reader.node.ts belongs here.
     if (isTraceDat(head)) return await openDatFile(path, bytes);
+    if (isPerfData(head))
+      throw new InputError(
+        { file: bytes.label, offset: 0 },
+        "a perf.data, which is not read itself",
+        `give its text: perf script -i ${path === STDIN ? "FILE" : path}`,
+      );
     return await openTextSource(bytes, bytes.label, () => bytes.close(), options);
   } catch (error) {
     await bytes.close();
     throw error;
   }
+}
+
+/** `PERFILE2`: what perf record writes. */
+function isPerfData(head: Uint8Array): boolean {
+  return new TextDecoder().decode(head.subarray(0, 8)) === "PERFILE2";
 }

@@ -81,6 +81,14 @@ describe("through the front door", () => {
     await expect(openTrace(join(TRACES, "nothing-here"))).rejects.toThrow(InputError);
     await expect(openTrace(join(TRACES, "..", "guest-6.1", "meminfo"))).rejects.toThrow(InputError);
     await expect(openTrace("/dev/zero")).rejects.toThrow("is a device");
+    const folder = mkdtempSync(join(tmpdir(), "memdesc-test-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, "a");
+    writeFileSync(file, "PERFILE2\0\0\0");
+    await expect(openTrace(file)).rejects.toThrow("perf script -i");
+    writeFileSync(file, "");
+    await expect(openTrace(file)).rejects.toThrow("empty");
+    await expect(openTrace(folder)).rejects.toThrow("a folder without cpu0.raw");
   });
 
   it("a packed file that is cut gives what was whole", async () => {

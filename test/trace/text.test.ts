@@ -187,6 +187,17 @@ describe("fields of each event", () => {
     const known = await openText(`${HEAD}${FREE}\n`, { kernel: "6.1" });
     expect(known.notes).toEqual([]);
     expect(known.about.kernel).toBe("6.1");
+    for (const kernel of ["6.1.192", "6.12-rc1", "6.18.44-fc", "6.18"])
+      expect((await openText(`${HEAD}${FREE}\n`, { kernel })).notes).toEqual([]);
+    for (const [kernel, table] of [
+      ["5.15.0", "6.1"],
+      ["6.8.0-45-generic", "6.12"],
+      ["6.180", "6.18"],
+      ["7.1.0", "6.18"],
+    ] as const)
+      expect((await openText(`${HEAD}${FREE}\n`, { kernel })).notes[0].text).toBe(
+        `flags and results of ${kernel} are read by the tables of ${table}, the nearest that are known`,
+      );
   });
 
   it("a flag that no table has is left out and named", async () => {

@@ -62,7 +62,7 @@ const GFP: Readonly<Record<string, number>> = {
   __GFP_ZEROTAGS: 0x800000,
   none: 0,
 };
-/** Until 6.2 "atomic" was a bit of its own, and GFP_NOWAIT did not keep quiet. */
+/** In 6.1 "atomic" is a bit of its own, and GFP_NOWAIT does not keep quiet. */
 const GFP_61 = { ...GFP, GFP_ATOMIC: 0xa20, GFP_NOWAIT: 0x800, __GFP_ATOMIC: 0x200 };
 const GFP_612 = { ...GFP, GFP_ATOMIC: 0x820, GFP_NOWAIT: 0x2800 };
 const GFP_618 = { ...GFP_612, __GFP_NO_OBJ_EXT: 0x1000000 };
@@ -162,9 +162,14 @@ export function namesOf(release: string | null): KernelNames {
   const minor = Number.parseInt(release.slice(dot + 1), 10);
   if (Number.isNaN(major) || Number.isNaN(minor)) return NAMES_618;
   const version = major * 1000 + minor;
-  // The atomic bit went in 6.4; 6.12 and 6.18 are the ones that were read.
-  if (version < 6004) return NAMES_61;
+  // 6.1, 6.12 and 6.18 were read; where between them a change came was not.
+  if (version < 6003) return NAMES_61;
   return version < 6015 ? NAMES_612 : NAMES_618;
+}
+
+/** Whether the tables are those of this very release. */
+export function isOwn(names: KernelNames, release: string): boolean {
+  return `${release}.`.replace("-", ".").startsWith(`${names.release}.`);
 }
 
 /** `A|B|0x40` by a table: the sum of its bits, and which part has no number. */

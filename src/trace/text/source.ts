@@ -17,7 +17,7 @@ import type { ByteReader, Damage, EventSource, TraceAbout, TraceNote } from "../
 import { ByteTable, TAB, textOf } from "./bytes.js";
 import { COLUMN_A, COLUMN_X, LineFields, type TextPlan, textPlans } from "./fields.js";
 import { LineHead } from "./head.js";
-import { namesOf } from "./kernel-names.js";
+import { isOwn, namesOf } from "./kernel-names.js";
 import { LineBuffer } from "./line-buffer.js";
 import { type OtherLine, TextHeaders } from "./other-lines.js";
 import { Remarks } from "./remarks.js";
@@ -115,6 +115,11 @@ class TextSource implements EventSource {
       said.push({
         subject: "kernel",
         text: `the text does not say which kernel it is of: flags and results are read by the tables of ${namesOf(null).release}`,
+      });
+    else if (!isOwn(namesOf(this.kernel), this.kernel))
+      said.push({
+        subject: "kernel",
+        text: `flags and results of ${this.kernel} are read by the tables of ${namesOf(this.kernel).release}, the nearest that are known`,
       });
     return said;
   }

@@ -223,7 +223,11 @@ describe("what decides a kind", () => {
 
   test.each([
     ["anon", "gfp-anon", 0, 0x140dca],
-    ["file", "gfp-movable", 0, 0x140cca],
+    ["file", "gfp-movable", 0, 0x141cca],
+    ["file", "gfp-movable", 0, 0x152c4a],
+    ["anon", "gfp-copy", 0, 0x140cca],
+    ["file", "gfp-buffer", 0, 0x148c40],
+    ["file", "gfp-buffer", 0, 0x42800],
     ["page-table", "gfp-page-table", 0, 0x440dc0],
     ["kernel", "gfp-account", 1, 0x440dc0],
     ["slab", "gfp-slab", 0, 0x52cc0],
@@ -238,7 +242,7 @@ describe("what decides a kind", () => {
 
   test("what comes after the look-ahead corrects the account and is counted as late", () => {
     const batch = new EventBatch(64);
-    batch.push(1, EV_ALLOC, 0, 1, 7, 0, 0x140cca, 1);
+    batch.push(1, EV_ALLOC, 0, 1, 7, 0, 0x141cca, 1);
     for (let i = 0; i < 8; i++) batch.push(2 + i, EV_ALLOC, 0, 1, 100 + i, 0, 0xcc0, 0);
     batch.push(20, EV_LRU_INSERTION, 0, 1, 7, 0, 0x12, 0);
     const { decide, ops } = decided(batch, 4);

@@ -38,13 +38,24 @@ export const TRACE_RULES: readonly TraceRule[] = [
   { name: "gfp-anon", goesBy: "HIGHUSER_MOVABLE, ZERO, COMP" },
   { name: "gfp-page-table", goesBy: "KERNEL_ACCOUNT, ZERO, COMP, order 0" },
   { name: "gfp-slab", goesBy: "not movable, NOWARN, NORETRY, COMP, no ZERO" },
-  { name: "gfp-movable", goesBy: "any other movable allocation of user memory: page cache" },
+  {
+    name: "gfp-movable",
+    goesBy: "movable with WRITE or NORETRY, or not of user memory: page cache",
+  },
   {
     name: "gfp-account",
     goesBy: "ACCOUNT, none of the above: charged kernel memory, mostly pipes",
   },
   { name: "gfp-kernel", goesBy: "what is left" },
   { name: "snapshot", goesBy: "the snapshot taken before" },
+  {
+    name: "gfp-copy",
+    goesBy: "HIGHUSER_MOVABLE, COMP, none of ZERO, WRITE, NORETRY: copy on write",
+  },
+  {
+    name: "gfp-buffer",
+    goesBy: "COMP with NOFAIL or NOWAIT, none of NORETRY, ZERO, ACCOUNT: cache of a block device",
+  },
 ];
 
 export const R_SAMPLED = 1;
@@ -61,21 +72,23 @@ export const R_GFP_MOVABLE = 11;
 export const R_GFP_ACCOUNT = 12;
 export const R_GFP_KERNEL = 13;
 export const R_SNAPSHOT = 14;
+export const R_GFP_COPY = 15;
+export const R_GFP_BUFFER = 16;
 
 /** Bits of gfp_t that rules look at: the same from 5.15 to 6.18. */
-export const GFP_HIGHMEM = 1 << 1;
-export const GFP_MOVABLE = 1 << 3;
-export const GFP_RECLAIMABLE = 1 << 4;
-export const GFP_IO = 1 << 6;
-export const GFP_FS = 1 << 7;
-export const GFP_ZERO = 1 << 8;
-export const GFP_DIRECT_RECLAIM = 1 << 10;
-export const GFP_KSWAPD_RECLAIM = 1 << 11;
-export const GFP_NOWARN = 1 << 13;
-export const GFP_NORETRY = 1 << 16;
-export const GFP_COMP = 1 << 18;
-export const GFP_HARDWALL = 1 << 20;
-export const GFP_ACCOUNT = 1 << 22;
+const GFP_HIGHMEM = 1 << 1;
+const GFP_MOVABLE = 1 << 3;
+const GFP_IO = 1 << 6;
+const GFP_FS = 1 << 7;
+const GFP_ZERO = 1 << 8;
+const GFP_DIRECT_RECLAIM = 1 << 10;
+const GFP_KSWAPD_RECLAIM = 1 << 11;
+const GFP_WRITE = 1 << 12;
+const GFP_NOWARN = 1 << 13;
+const GFP_NOFAIL = 1 << 15;
+const GFP_NORETRY = 1 << 16;
+const GFP_COMP = 1 << 18;
+const GFP_ACCOUNT = 1 << 22;
 
 /** Flags of mm_lru_insertion (include/trace/events/pagemap.h). */
 const PAGEMAP_ANONYMOUS = 1 << 1;
@@ -92,22 +105,34 @@ export function byLru(flags: number): number {
   return ANSWER(FILE, R_LRU_FILE);
 }
 
-const USER_ANON = GFP_MOVABLE | GFP_HIGHMEM | GFP_ZERO | GFP_COMP;
+const USER = GFP_MOVABLE | GFP_HIGHMEM | GFP_COMP;
 const SLAB_TRY = GFP_NOWARN | GFP_NORETRY | GFP_COMP;
 const KERNEL_BITS = GFP_IO | GFP_FS | GFP_DIRECT_RECLAIM | GFP_KSWAPD_RECLAIM;
 const TABLE = KERNEL_BITS | GFP_ACCOUNT | GFP_ZERO;
 
-/** Kind and rule by what mm_page_alloc says: rule 2 of trace-facts. */
+/** Kind and rule by what mm_page_alloc says: rule 2 of trace-facts, and what was seen since. */
 export function byFlags(order: number, gfp: number): number {
-  if ((gfp & GFP_MOVABLE) !== 0) {
-    const anon = (gfp & USER_ANON) === USER_ANON;
-    return anon ? ANSWER(ANON, R_GFP_ANON) : ANSWER(FILE, R_GFP_MOVABLE);
-  }
+  if ((gfp & GFP_MOVABLE) !== 0) return movable(gfp);
   if (order === 0 && (gfp & TABLE) === TABLE && (gfp & GFP_HIGHMEM) === 0)
     return ANSWER(PAGE_TABLE, R_GFP_PAGE_TABLE);
   if ((gfp & SLAB_TRY) === SLAB_TRY && (gfp & GFP_ZERO) === 0) return ANSWER(SLAB, R_GFP_SLAB);
   if ((gfp & GFP_ACCOUNT) !== 0) return ANSWER(KERNEL, R_GFP_ACCOUNT);
+  if (isBuffer(gfp)) return ANSWER(FILE, R_GFP_BUFFER);
   return ANSWER(KERNEL, R_GFP_KERNEL);
+}
+
+function movable(gfp: number): number {
+  const user = (gfp & USER) === USER;
+  if (user && (gfp & GFP_ZERO) !== 0) return ANSWER(ANON, R_GFP_ANON);
+  if (user && (gfp & (GFP_WRITE | GFP_NORETRY)) === 0) return ANSWER(ANON, R_GFP_COPY);
+  return ANSWER(FILE, R_GFP_MOVABLE);
+}
+
+/** Pages of a block device in the page cache: file system metadata, which cannot wait or must not fail. */
+function isBuffer(gfp: number): boolean {
+  if ((gfp & GFP_COMP) === 0 || (gfp & (GFP_NORETRY | GFP_ZERO)) !== 0) return false;
+  const noWait = (gfp & (GFP_DIRECT_RECLAIM | GFP_KSWAPD_RECLAIM)) === GFP_KSWAPD_RECLAIM;
+  return (gfp & GFP_NOFAIL) !== 0 || noWait;
 }
 
 export const byRule = (kind: KindId, rule: number): number => ANSWER(kind, rule);

@@ -14,8 +14,9 @@
 import { InputError } from "../../observe/input-error.js";
 import { EV_LOST, type EventBatch, type EventKind } from "../events.js";
 import type { ByteReader, Damage, EventSource, TraceAbout, TraceNote } from "../source.js";
-import { ByteTable, TAB, textOf } from "./bytes.js";
-import { COLUMN_A, COLUMN_X, LineFields, type TextPlan, textPlans } from "./fields.js";
+import { TAB, textOf } from "./bytes.js";
+import { EventNames } from "./event-names.js";
+import { COLUMN_A, COLUMN_X, LineFields, type TextPlan } from "./fields.js";
 import { LineHead } from "./head.js";
 import { isOwn, namesOf } from "./kernel-names.js";
 import { LineBuffer } from "./line-buffer.js";
@@ -44,8 +45,6 @@ export async function openTextSource(
   return source;
 }
 
-/** Names of other events that are counted each for itself. */
-const MOST_NAMES = 2048;
 /** Command names that are kept. */
 const MOST_COMMANDS = 2 ** 20;
 
@@ -61,17 +60,12 @@ class TextSource implements EventSource {
   private readonly fields: LineFields;
   private readonly headers = new TextHeaders();
   private readonly remarks = new Remarks();
-  private readonly names = new ByteTable(MOST_NAMES);
-  /** By number of a name: what to look for, null for other events; and how often they came. */
-  private readonly plans: (TextPlan | null)[] = [];
-  private readonly counts: number[] = [];
-  private readonly known = textPlans();
+  private readonly names = new EventNames();
   private format: "trace_pipe" | "trace-cmd" | "perf" = "trace_pipe";
   private readonly waiting: Lost[] = [];
   private time = 0;
   private lastPid = -1;
   private highestCpu = -1;
-  private unnamed = 0;
   private done = false;
 
   constructor(reader: ByteReader, label: string, close: () => Promise<void>, options: TextOptions) {
@@ -91,17 +85,12 @@ class TextSource implements EventSource {
       kernel: this.kernel,
       clock: null,
       cpus: Math.max(this.headers.cpus, this.highestCpu + 1, this.lost.length),
-      recorded: recorded.length > 0 ? ours.filter((name) => this.known.has(name)) : null,
+      recorded: recorded.length > 0 ? ours.filter((name) => this.names.has(name)) : null,
     };
   }
 
   get others(): ReadonlyMap<string, number> {
-    const out = new Map<string, number>();
-    this.counts.forEach((n, id) => {
-      if (n > 0) out.set(this.names.texts[id], n);
-    });
-    if (this.unnamed > 0) out.set("(more names)", this.unnamed);
-    return out;
+    return this.names.others();
   }
 
   get notes(): readonly TraceNote[] {
@@ -220,7 +209,7 @@ class TextSource implements EventSource {
         continue;
       }
       if (!head.named && this.unnamedEvent(from, to)) continue;
-      const plan = this.planOf();
+      const plan = this.names.planOf(buf, head.fullFrom, head.nameFrom, head.nameTo);
       if (plan === null) continue;
       if (this.waiting.length > 0) {
         this.time = Math.max(this.time, head.time);
@@ -232,25 +221,6 @@ class TextSource implements EventSource {
       this.event(batch, plan);
     }
     return true;
-  }
-
-  /** What to look for in this line, null (and counted) if it is another event. */
-  private planOf(): TextPlan | null {
-    const { head } = this;
-    const buf = this.lines.bytes;
-    const id = this.names.find(buf, head.fullFrom, head.nameTo);
-    if (id < 0) {
-      this.unnamed++;
-      return null;
-    }
-    if (id === this.plans.length) {
-      const plan = this.known.get(textOf(buf, head.nameFrom, head.nameTo)) ?? null;
-      this.plans.push(plan);
-      this.counts.push(0);
-    }
-    const plan = this.plans[id];
-    if (plan === null) this.counts[id]++;
-    return plan;
   }
 
   private event(batch: EventBatch, plan: TextPlan): void {
@@ -336,16 +306,7 @@ class TextSource implements EventSource {
       this.nothing(from, to);
       return true;
     }
-    const name = new TextEncoder().encode(record === null ? "function" : record[0]);
-    const id = this.names.find(name, 0, name.length);
-    if (id < 0) this.unnamed++;
-    else {
-      if (id === this.plans.length) {
-        this.plans.push(null);
-        this.counts.push(0);
-      }
-      this.counts[id]++;
-    }
+    this.names.count(record === null ? "function" : record[0]);
     return true;
   }
 

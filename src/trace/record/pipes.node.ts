@@ -31,7 +31,9 @@ export class RawPipes {
     try {
       return readSync(this.files[index], into, 0, into.length, null) > 0;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EAGAIN") return false;
+      const code = error instanceof Error && "code" in error ? error.code : "";
+      // ENODEV: a processor that could be plugged in and has not been yet.
+      if (code === "EAGAIN" || code === "ENODEV") return false;
       throw new InputError({ file: this.labels[index] }, ioReason(error));
     }
   }

@@ -9,8 +9,9 @@
  * latest when the process does, and by the next recording where it was killed.
  */
 import { release } from "node:os";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ioReason } from "../../observe/files/io-error.node.js";
 import { InputError } from "../../observe/input-error.js";
 import type { TraceSink } from "../sink.js";
 import type { TraceAbout, TraceNote } from "../source.js";
@@ -21,14 +22,13 @@ import { Drain, monotonic } from "./drain.node.js";
 import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./instance.node.js";
 import { LiveMerge } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
+import { OwnTasks, TaskNames } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
 
 /** Milliseconds between two sweeps. */
 const PERIOD = 40;
 /** Milliseconds that a command may need to heed the Ctrl-C that it got with us. */
 const OWN_INTERRUPT = 2000;
-/** Sweeps between two looks at the kernel's list of command names. */
-const NAMES_EVERY = 10;
 
 export interface RecordProgress {
   readonly seconds: number;
@@ -53,7 +53,7 @@ export interface RecordOptions {
   readonly openSink: (about: TraceAbout) => Promise<TraceSink>;
   /** Aborted to end the recording; its reason may be a signal's name. */
   readonly stop: AbortSignal;
-  /** Aborted to kill a command that does not heed `stop`. */
+  /** Aborted to end at once: kills the command, and leaves the state after it out. */
   readonly force: AbortSignal;
   readonly onNote: (note: TraceNote) => void;
   readonly onProgress: (progress: RecordProgress) => void;
@@ -88,6 +88,11 @@ function removeStale(tracefs: Tracefs, options: RecordOptions): readonly string[
   return stale.removed;
 }
 
+interface State {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+}
+
 class Recording {
   private readonly options: RecordOptions;
   private readonly root: string;
@@ -98,12 +103,11 @@ class Recording {
   private readonly drain: Drain;
   private readonly about: TraceAbout;
   private readonly notes: TraceNote[] = [];
-  private readonly names = new Map<number, string>();
-  private readonly leftOut = new Set<number>();
-  private readonly begun = performance.now();
+  private readonly names: TaskNames;
+  private readonly own: OwnTasks;
+  private begun = performance.now();
   private sink: TraceSink | null = null;
   private command: Command | null = null;
-  private ownTasks = true;
   private draining = true;
   /** Rows wait until the state before them is in the sink. */
   private held = true;
@@ -113,6 +117,8 @@ class Recording {
     this.root = tracefs.root;
     const settings: InstanceSettings = { clock: "mono", bufferKib: options.bufferKib };
     this.instance = new TraceInstance(this.root, settings);
+    this.own = new OwnTasks(this.instance);
+    this.names = new TaskNames(this.root);
     process.once("exit", this.onExit);
     options.force.addEventListener("abort", () => this.command?.kill(), { once: true });
     try {
@@ -120,8 +126,7 @@ class Recording {
       for (const note of notes) this.note(note);
       if (lacking.length > 0)
         this.note({ subject: "events", text: `this kernel lacks ${lacking.join(", ")}` });
-      for (const name of ["header_page", "header_event"])
-        formats.set(name, readFileSync(join(this.root, "events", name), "utf8"));
+      for (const name of ["header_page", "header_event"]) formats.set(name, this.headerFile(name));
       const { header, table } = readFormats({ label: "events", kernel: release(), files: formats });
       for (const note of table.notes) this.note(note);
       this.cpus = this.instance.cpus();
@@ -148,30 +153,35 @@ class Recording {
     try {
       sink = await this.options.openSink(this.about);
       this.sink = sink;
-      this.leaveOurselvesOut();
-      if (this.ownTasks)
-        this.note({ subject: "recorder", text: "its own events are left out of the trace" });
+      this.own.refresh();
+      const own = this.own.leftOut
+        ? "its own events are left out of the trace"
+        : "this kernel cannot leave its own events out; they are in the trace";
+      this.note({ subject: "recorder", text: own });
       const cpuBefore = process.cpuUsage();
       this.instance.start();
+      this.begun = performance.now();
       // One of the two ends first; the other must not be lost where it fails.
       const drained = this.drainUntilDone(sink);
       drained.catch(() => {});
-      await Promise.race([drained, this.snapshot("before", sink)]);
+      const before = await unlessFailed(drained, this.takeState("before"));
+      if (before !== null) await sink.snapshot("before", before.bytes, before.at);
       this.held = false;
       if (this.options.command.length > 0 && !this.options.stop.aborted)
         this.command = new Command(this.options.command);
-      await Promise.race([drained, this.end(this.command)]);
-      const after = await Promise.race([drained, this.stateAfter()]);
+      await unlessFailed(drained, this.end(this.command));
+      const after = await unlessFailed(drained, this.stateAfter());
       this.instance.stop();
       this.draining = false;
       await drained;
       await this.drain.finish((batch) => sink?.write(batch));
-      if (after instanceof Uint8Array) await sink.snapshot("after", after);
+      if (after !== null) await sink.snapshot("after", after.bytes, after.at);
       const lostByCpu = this.countLost();
       const cpu = process.cpuUsage(cpuBefore);
+      const seconds = this.seconds();
       await this.removeInstance();
       await sink.end({
-        commands: this.names,
+        commands: this.names.names,
         lost: lostByCpu,
         others: this.others(),
         notes: this.notes,
@@ -179,6 +189,7 @@ class Recording {
       const { ended, cut } = await this.endCommand(this.command);
       return {
         ...this.progress(),
+        seconds,
         lost: lostByCpu.reduce((sum, n) => sum + Math.max(0, n), 0),
         lostByCpu,
         command: ended,
@@ -199,9 +210,9 @@ class Recording {
 
   /** Sweeps until told to end, or until something fails. */
   private async drainUntilDone(sink: TraceSink): Promise<void> {
-    for (let turn = 0; this.draining; turn++) {
-      this.leaveOurselvesOut();
-      if (turn % NAMES_EVERY === 0) this.readNames();
+    while (this.draining) {
+      this.own.refresh();
+      this.names.tick();
       this.drain.sweep();
       if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
       this.options.onProgress(this.progress());
@@ -209,7 +220,7 @@ class Recording {
       // A busy machine must not keep timers and signals from being heard.
       else await pause(0);
     }
-    this.readNames();
+    this.names.read();
   }
 
   /** Resolves when the recording is to end: the command did, the time is over, or we were told. */
@@ -232,23 +243,37 @@ class Recording {
     }
   }
 
-  private async snapshot(which: "before", sink: TraceSink): Promise<void> {
-    const bytes = await this.takeSnapshot(which);
-    if (bytes !== null) await sink.snapshot(which, bytes);
+  /** The instance's own where it has one (sub-buffers may differ in size), else the kernel's. */
+  private headerFile(name: string): string {
+    const own = join(this.instance.path, "events", name);
+    const path = existsSync(own) ? own : join(this.root, "events", name);
+    try {
+      return readFileSync(path, "utf8");
+    } catch (error) {
+      throw new InputError({ file: `events/${name}` }, ioReason(error));
+    }
   }
 
-  private async stateAfter(): Promise<Uint8Array | null> {
-    return this.takeSnapshot("after");
+  /** The state after, unless there is to be none or nobody waits for it. */
+  private async stateAfter(): Promise<State | null> {
+    const { force } = this.options;
+    const state = this.takeState("after");
+    state.catch(() => {});
+    const taken = await Promise.race([state, aborted(force).then(() => undefined)]);
+    if (taken !== undefined) return taken;
+    this.note({ subject: "state after", text: "not there: the recording was ended at once" });
+    return null;
   }
 
-  private async takeSnapshot(which: "before" | "after"): Promise<Uint8Array | null> {
+  /** The state and the time before which everything in the trace is in it. */
+  private async takeState(which: "before" | "after"): Promise<State | null> {
     if (this.options.takeSnapshot === null) return null;
-    const began = monotonic();
+    const at = monotonic();
     try {
       const bytes = await this.options.takeSnapshot();
-      const text = `read between ${seconds(began)} s and ${seconds(monotonic())} s of the trace's clock`;
+      const text = `read between ${clock(at)} s and ${clock(monotonic())} s of the trace's clock`;
       this.notes.push({ subject: `state ${which}`, text });
-      return bytes;
+      return { bytes, at };
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       this.note({ subject: `state ${which}`, text: `not there: ${error.reason}` });
@@ -266,36 +291,6 @@ class Recording {
     if (first !== undefined) cut = false;
     const grace = this.options.stop.reason === "SIGINT" ? OWN_INTERRUPT : 0;
     return { ended: await command.stop(grace), cut };
-  }
-
-  /** Tells the kernel to leave out tasks of this process that it has not been told of. */
-  private leaveOurselvesOut(): void {
-    if (!this.ownTasks) return;
-    const tasks = readdirSync("/proc/self/task").map(Number);
-    const fresh = tasks.filter((task) => !this.leftOut.has(task));
-    if (fresh.length === 0) return;
-    for (const task of fresh) this.leftOut.add(task);
-    if (this.instance.leaveOut(fresh)) return;
-    this.ownTasks = false;
-    this.note({
-      subject: "recorder",
-      text: "this kernel cannot leave the recorder's own events out; they are in the trace",
-    });
-  }
-
-  /** The kernel keeps the names of the tasks that ran last; all that it ever had are kept here. */
-  private readNames(): void {
-    let text: string;
-    try {
-      text = readFileSync(join(this.root, "saved_cmdlines"), "utf8");
-    } catch {
-      return;
-    }
-    for (const line of text.split("\n")) {
-      const space = line.indexOf(" ");
-      const name = line.slice(space + 1);
-      if (space > 0 && name !== "<...>") this.names.set(Number(line.slice(0, space)), name);
-    }
   }
 
   /** Lost events by processor: what the ring said, or the kernel's own count where that is more. */
@@ -335,11 +330,16 @@ class Recording {
     return others;
   }
 
+  /** Since the trace runs. */
+  private seconds(): number {
+    return (performance.now() - this.begun) / 1000;
+  }
+
   private progress(): RecordProgress {
     let lost = 0;
     for (let i = 0; i < this.cpus.length; i++) lost += Math.max(0, this.merge.lost(i));
     return {
-      seconds: (performance.now() - this.begun) / 1000,
+      seconds: this.seconds(),
       events: this.merge.rows,
       lost,
       bytes: this.drain.bytes,
@@ -387,7 +387,14 @@ class Recording {
   };
 }
 
-const seconds = (nanoseconds: number): string => (nanoseconds / 1e9).toFixed(6);
+/** What `work` gives, unless draining, which ends after it, fails first. */
+async function unlessFailed<T>(draining: Promise<void>, work: Promise<T>): Promise<T> {
+  // Where draining fails first nobody waits for the work.
+  work.catch(() => {});
+  return Promise.race([work, draining.then(() => work)]);
+}
+
+const clock = (nanoseconds: number): string => (nanoseconds / 1e9).toFixed(6);
 
 function pause(milliseconds: number): Promise<undefined> {
   return new Promise((resolve) => {

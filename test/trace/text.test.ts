@@ -271,6 +271,14 @@ describe("heads of lines", () => {
       at,
     ],
     ["perf without cpu", "            task 17283  1111.954252: kmem:", 17283, 0, "task", at],
+    [
+      "an instance's name",
+      "w5inst:               ls-17283 [000] 1111.954252: ",
+      17283,
+      0,
+      "ls",
+      at,
+    ],
     ["spaces cut off", "task-17283   [001] d..1.  1111.954252: ", 17283, 1, "task", at],
     [
       "spaces in a name",

@@ -185,7 +185,8 @@ export class LineHead {
   }
 
   private command(buf: Uint8Array, from: number, to: number): void {
-    let a = from;
+    // What stands further left is not the command: the name of a trace instance.
+    let a = Math.max(from, to - 16);
     let b = to;
     while (a < b && buf[a] === SPACE) a++;
     while (b > a && buf[b - 1] === SPACE) b--;

@@ -72,8 +72,9 @@ describe("a file that was cut", () => {
       // Sections: header, before, three blocks, after, summary, index, end.
       const before = places.slice(3, 6).filter((at) => at <= end).length;
       expect([end, rows.length]).toEqual([end, before * 50]);
-      expect(where).toMatch(/^t\.mdt(?:: byte|, byte) \d+: /);
-      if (end >= 16) expect(Number(/byte (\d+)/.exec(where)?.[1])).toBe(end);
+      // Within the file's own head its beginning may be what is wrong.
+      const byte = /^t\.mdt[:,] byte (\d+): /.exec(where)?.[1];
+      expect([end, Number(byte)]).toEqual([end, end >= 8 ? end : 0]);
     }
   });
 
@@ -107,11 +108,12 @@ describe("a byte that was changed", () => {
       const { rows, where } = await outcome(bytes);
       expect([at, isBeginning(rows)]).toEqual([at, true]);
       // Bytes 12–15 are kept for later and mean nothing.
-      if (at < 12 || at >= 16) expect([at, where]).not.toEqual([at, ""]);
+      expect([at, where === ""]).toEqual([at, at >= 12 && at < 16]);
       // All blocks that end before the change are there, and no block with one.
-      const least = places.slice(3, 6).filter((end) => end <= at).length;
-      if (at >= places[1]) expect(rows.length / 50).toBeGreaterThanOrEqual(least);
-      if (at >= places[2] && at < places[5]) expect(rows.length / 50).toBe(least);
+      const least = at < places[1] ? 0 : places.slice(3, 6).filter((end) => end <= at).length;
+      const most = at >= places[2] && at < places[5] ? least : 3;
+      const blocks = rows.length / 50;
+      expect([at, blocks >= least, blocks <= most]).toEqual([at, true, true]);
     }
   });
 
@@ -197,12 +199,15 @@ describe("bytes with right sums that no writer wrote", () => {
             .map((a) => Uint8Array.from(a)),
         ),
         (rows, body) => {
+          let fault: unknown = null;
+          batch.length = 0;
           try {
             decoder.decode(body, rows, 0, batch);
-            expect(batch.length).toBeLessThanOrEqual(rows);
           } catch (error) {
-            expect(error).toBeInstanceOf(BlockFault);
+            fault = error;
           }
+          expect(fault === null || fault instanceof BlockFault).toBe(true);
+          expect(batch.length).toBeLessThanOrEqual(fault === null ? rows : 0);
         },
       ),
       { numRuns: 500 },

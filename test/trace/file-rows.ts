@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { EVENT_KINDS, EventBatch, type EventKind } from "../../src/trace/events.js";
 import { zlibCodec } from "../../src/trace/file/codec.node.js";
+import type { TraceOrigin } from "../../src/trace/file/header.js";
 import type { RandomAccess } from "../../src/trace/file/sections.js";
 import { openTraceBytes, type TraceFile } from "../../src/trace/file/trace-file.js";
 import { type ByteSink, TraceWriter } from "../../src/trace/file/writer.js";
@@ -81,10 +82,12 @@ export const openBytes = (bytes: Uint8Array): Promise<TraceFile> =>
   openTraceBytes(memory(bytes), "t.mdt", codec);
 
 /** A writer into memory, begun. */
-export async function memoryWriter(): Promise<{ writer: TraceWriter; bytes: Bytes }> {
+export async function memoryWriter(
+  origin: TraceOrigin = {},
+): Promise<{ writer: TraceWriter; bytes: Bytes }> {
   const bytes = new Bytes();
   const writer = new TraceWriter(bytes, codec);
-  await writer.begin(ABOUT);
+  await writer.begin(ABOUT, origin);
   return { writer, bytes };
 }
 
@@ -103,7 +106,16 @@ export async function fileOf(blocks: readonly (readonly Row[])[]): Promise<Uint8
 export function plainRows(n: number, from = 1e12): Row[] {
   return Array.from({ length: n }, (_, i): Row => {
     const kind = 2 + (i % 3);
-    return [from + i * 170 + (i % 7), kind, (i >> 5) & 1, 400 + ((i >> 6) % 5), 9000 + (i >> 1), 0, i % 2 ? 0x100cca : 0, 1]; // prettier-ignore
+    return [
+      from + i * 170 + (i % 7),
+      kind,
+      (i >> 5) & 1,
+      400 + ((i >> 6) % 5),
+      9000 + (i >> 1),
+      0,
+      i % 2 ? 0x100cca : 0,
+      1,
+    ];
   });
 }
 

@@ -30,7 +30,6 @@ export function formatText(name: string, id: number, fields: readonly MadeField[
 }
 
 export const FREE_ID = 655;
-export const DRAIN_ID = 651;
 export const RSS_ID = 646;
 export const FAULT_ID = 190;
 export const SET_PTE_ID = 715;

@@ -9,7 +9,8 @@
 import type { LiveMerge, WriteBatch } from "./live-merge.js";
 import type { RawPipes } from "./pipes.node.js";
 
-/** Sub-buffers of a processor that one sweep reads at most. */
+/** Sub-buffers that one sweep reads at most, of all processors and of one. */
+const SWEEP = 32_768;
 const SHARE = 2048;
 /** Nanoseconds that an event may be under way between its time and its being readable. */
 const MARGIN = 20e6;
@@ -28,12 +29,14 @@ export class Drain {
   private readonly pipes: RawPipes;
   private readonly merge: LiveMerge;
   private readonly cpus: number;
+  private readonly share: number;
   private watermark = 0;
 
   constructor(pipes: RawPipes, merge: LiveMerge, cpus: number) {
     this.pipes = pipes;
     this.merge = merge;
     this.cpus = cpus;
+    this.share = Math.min(SHARE, Math.max(16, Math.floor(SWEEP / cpus)));
   }
 
   /** Reads what there is now. Nothing goes out yet. */
@@ -44,7 +47,7 @@ export class Drain {
       let begins = 0;
       let pages = 0;
       let more = true;
-      while (more && pages < SHARE) {
+      while (more && pages < this.share) {
         const room = this.merge.room();
         more = this.pipes.read(i, room.bytes);
         if (more) {

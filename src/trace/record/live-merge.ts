@@ -29,6 +29,9 @@ interface Queue {
   ready: boolean;
 }
 
+/** Rooms that are kept for later sub-buffers; what a rush needed beyond them is let go. */
+const SPARE = 8192;
+
 /** Rows of a batch that is handed on. */
 const ROWS = 8192;
 
@@ -71,7 +74,7 @@ export class LiveMerge {
   }
 
   giveBack(page: PageRoom): void {
-    this.spare.push(page);
+    if (this.spare.length < SPARE) this.spare.push(page);
   }
 
   /** A sub-buffer of the processor at this place of the list; gives the time that it begins. */
@@ -121,7 +124,7 @@ export class LiveMerge {
     while (queue.next < queue.pages.length) {
       const page = queue.pages[queue.next++];
       queue.decoder.decode(page.words, page.bytes, 0);
-      this.spare.push(page);
+      this.giveBack(page);
       const { fault } = queue.decoder;
       if (fault !== null) this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
       if (queue.decoder.block.length > 0) {

@@ -24,9 +24,12 @@ import { LiveMerge } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
 import { OwnTasks, TaskNames } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
+import { aborted, pause, unlessFailed } from "./waiting.js";
 
 /** Milliseconds between two sweeps. */
 const PERIOD = 40;
+/** Bytes that may wait while the state before is read. */
+const MAX_HELD = 512 * 2 ** 20;
 /** Milliseconds that a command may need to heed the Ctrl-C that it got with us. */
 const OWN_INTERRUPT = 2000;
 
@@ -213,7 +216,8 @@ class Recording {
     while (this.draining) {
       this.own.refresh();
       this.names.tick();
-      this.drain.sweep();
+      // Beyond that the rest stays in the kernel, which counts what it has no room for.
+      if (!this.held || this.drain.bytes < MAX_HELD) this.drain.sweep();
       if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
       this.options.onProgress(this.progress());
       if (!this.drain.behind) await pause(PERIOD);
@@ -387,24 +391,4 @@ class Recording {
   };
 }
 
-/** What `work` gives, unless draining, which ends after it, fails first. */
-async function unlessFailed<T>(draining: Promise<void>, work: Promise<T>): Promise<T> {
-  // Where draining fails first nobody waits for the work.
-  work.catch(() => {});
-  return Promise.race([work, draining.then(() => work)]);
-}
-
 const clock = (nanoseconds: number): string => (nanoseconds / 1e9).toFixed(6);
-
-function pause(milliseconds: number): Promise<undefined> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve(undefined), milliseconds);
-  });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-}

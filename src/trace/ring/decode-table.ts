@@ -27,7 +27,7 @@ export const READ_PAGES = 10;
 /** 64 bits of a page-table entry, of which the frame. */
 export const READ_PTE = 11;
 
-/** Integers of a slot. */
+/** What the twelve integers of a slot are. */
 export const SLOT_KIND = 0;
 /** Fewest and most bytes of the event, common part included. */
 export const SLOT_LEAST = 1;
@@ -38,10 +38,9 @@ export const SLOT_X = 4;
 export const SLOT_A = 6;
 export const SLOT_B = 8;
 export const SLOT_C = 10;
-export const SLOT_SIZE = 12;
 
 export interface DecodeTable {
-  /** Slot × SLOT_SIZE by event id; −1 for an event that is not read. */
+  /** Where an event's slot begins in `slots`, by event id; −1 for an event that is not read. */
   readonly slotOf: Int32Array;
   readonly slots: Int32Array;
   /** Names by id of all events with a format, read or not. */

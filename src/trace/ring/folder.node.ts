@@ -24,11 +24,6 @@ const RAW = /^cpu(\d{1,5})\.raw(?:\.zst|\.gz)?$/;
 const MAX_FORMATS = 20_000;
 const MAX_COMMANDS = 16 * 1024 * 1024;
 
-/** True where a folder has ring buffers in it. */
-export function isRingFolder(path: string): boolean {
-  return names(path).some((name) => RAW.test(name));
-}
-
 /** Opens a folder of ring buffers. Throws InputError. */
 export async function openRingFolder(path: string): Promise<EventSource> {
   const files = names(path).filter((name) => RAW.test(name));

@@ -5,11 +5,13 @@
  * buffers, a trace file of Memdesc, a trace.dat, text; each of the files may be packed
  * (zstd, gzip) and may come through the standard input (`-`).
  */
-import { refuseIrregular, statOf } from "../observe/files/read-file.node.js";
+import { readHead, refuseIrregular, statOf } from "../observe/files/read-file.node.js";
 import { InputError } from "../observe/input-error.js";
 import { isTraceDat } from "./dat/header.js";
 import { openDatFile } from "./dat/file.node.js";
 import { FileBytes, STDIN } from "./file-bytes.node.js";
+import { FILE_HEAD, isTraceFile } from "./file/layout.js";
+import { openTraceFile } from "./file/reader.node.js";
 import { openRingFolder } from "./ring/folder.node.js";
 import type { EventSource } from "./source.js";
 import { openTextSource } from "./text/source.js";
@@ -38,8 +40,16 @@ export async function openTrace(
     const head = await bytes.peek(HEAD);
     if (head.length === 0)
       throw new InputError({ file: bytes.label, offset: 0 }, "empty", "give a trace");
-    // A trace file of Memdesc begins with its magic number: `isTraceFile(head)` of
-    // file/layout.ts, and then `openTraceFile(path)` of file/reader.node.ts belongs here.
+    if (isTraceFile(head)) {
+      await bytes.close();
+      if (!isPlainFile(path) || !isTraceFile(readHead(path, FILE_HEAD)))
+        throw new InputError(
+          { file: bytes.label, offset: 0 },
+          "a trace file of memdesc that is packed or comes through a pipe",
+          "give the file itself: it is read at any place, and packed already",
+        );
+      return await openTraceFile(path);
+    }
     if (isTraceDat(head)) return await openDatFile(path, bytes);
     if (isPerfData(head))
       throw new InputError(
@@ -52,6 +62,11 @@ export async function openTrace(
     await bytes.close();
     throw error;
   }
+}
+
+/** A regular file, neither a pipe nor the standard input. */
+function isPlainFile(path: string): boolean {
+  return path !== STDIN && statOf(path).isFile();
 }
 
 /** `PERFILE2`: what perf record writes. */

@@ -3,7 +3,7 @@
  * `report -t` prints of them (row for row, to the nanosecond), and what happens to
  * files that are cut, changed or of another machine.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateSync, gzipSync } from "node:zlib";
@@ -13,6 +13,8 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { InputError } from "../../src/observe/input-error.js";
 import { accessOf } from "../../src/trace/dat/cursor.js";
 import { openDat } from "../../src/trace/dat/source.js";
+import { writeTrace } from "../../src/trace/file/import.node.js";
+import { openTraceWriter } from "../../src/trace/file/writer.node.js";
 import { openTrace } from "../../src/trace/open.node.js";
 import type { EventSource } from "../../src/trace/source.js";
 import { fixture, openText, type Row, rowsOf, TRACES } from "./text-rows.js";
@@ -75,6 +77,21 @@ describe("through the front door", () => {
       expect(await rowsOf(source)).toEqual(rows);
       await source.close();
     }
+  });
+
+  it("a trace file of memdesc, made of a trace.dat", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "memdesc-test-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, "any-name");
+    const dat = await openTrace(join(TRACES, "v7.dat"));
+    await writeTrace(dat, await openTraceWriter(path, dat.about));
+    await dat.close();
+    const source = await openTrace(path);
+    expect(await rowsOf(source)).toEqual(await reported("v7.report.txt.zst"));
+    expect(source.about).toMatchObject({ format: "mdt", kernel: "6.18.44-fc-v669" });
+    await source.close();
+    writeFileSync(`${path}.gz`, gzipSync(readFileSync(path)));
+    await expect(openTrace(`${path}.gz`)).rejects.toThrow("give the file itself");
   });
 
   it("refuses what is no trace", async () => {

@@ -19,6 +19,7 @@ import { CLI } from "./places.js";
 import { note, progress } from "./print.js";
 import { processes } from "./process.js";
 import type { Section } from "./section.js";
+import { traceFile } from "./trace-file.js";
 import { traceParse } from "./trace-parse.js";
 import { traceText } from "./trace-text.js";
 import { whole } from "./whole.js";
@@ -35,6 +36,7 @@ const SECTIONS: readonly Section[] = [
   lines,
   traceParse,
   traceText,
+  traceFile,
 ];
 
 function fail(message: string): never {

@@ -91,6 +91,16 @@ describe("a file that was cut", () => {
     });
   });
 
+  it("a slow trace is written before a block is full", async () => {
+    const { writer, bytes } = await memoryWriter();
+    const rows = Array.from({ length: 1000 }, (_, i): Row => [i * 4e6, 2, 0, 1, i, 0, 0, 0]);
+    for (let at = 0; at < 1000; at += 100) await writer.write(batchOf(rows.slice(at, at + 100)));
+    // Its writer is killed here.
+    await writer.abort();
+    const file = await openBytes(bytes.all());
+    expect(await allRows(file)).toEqual(rows.slice(0, 600));
+  });
+
   it("losses are counted from the rows where no summary says them", async () => {
     const lost = (cpu: number, n: number): Row => [7, EV_LOST, cpu, 0, n, 0, 0, 0];
     const bytes = await fileOf([[lost(1, 5), lost(1, 6), lost(2, -1)]]);

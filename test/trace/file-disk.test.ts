@@ -69,7 +69,7 @@ describe("writing", () => {
     const sink = await openTraceWriter(path, ABOUT);
     await sink.write(batchOf(plainRows(10)));
     expect(readFileSync(path, "utf8")).toBe("before");
-    expect(readdirSync(dir).length).toBe(2);
+    expect(readdirSync(dir)).toEqual(["t.mdt", "t.mdt.part"]);
     await sink.end(NOTHING);
     expect(readdirSync(dir)).toEqual(["t.mdt"]);
     expect(sink.bytes).toBe(readFileSync(path).length);
@@ -85,6 +85,19 @@ describe("writing", () => {
     await sink.abort();
     await sink.abort();
     expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("what a killed writer left stays", async () => {
+    const dir = emptyFolder("left");
+    const path = join(dir, "t.mdt");
+    writeFileSync(`${path}.part`, "left");
+    const sink = await openTraceWriter(path, ABOUT);
+    const other = await openTraceWriter(path, ABOUT);
+    expect(readdirSync(dir)).toEqual(["t.mdt.2.part", "t.mdt.3.part", "t.mdt.part"]);
+    await other.abort();
+    await sink.end(NOTHING);
+    expect(readdirSync(dir)).toEqual(["t.mdt", "t.mdt.part"]);
+    expect(readFileSync(`${path}.part`, "utf8")).toBe("left");
   });
 
   it("a place where no file can be is refused at once", async () => {

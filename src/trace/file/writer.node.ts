@@ -2,16 +2,14 @@
  * Trace files on disk: written beside where they shall be, renamed when whole and on the
  * disk.
  *
- * Until then the file is `.NAME.<random>.part`. It is a trace file without its end: a
- * recorder that is killed leaves it, and it is read like any that was cut. `abort` removes
- * it. Where the disk is full (or fails) events cannot be made again, so that what is
- * whole is kept as `NAME.part`, and the error says so; where nothing is, nothing is kept.
- * Signals are the caller's: this hears none.
+ * Until then the file is `NAME.part` (`NAME.2.part` where there is one already, and so on): a
+ * trace file without its end. A recorder that is killed leaves it, and it is read like any
+ * that was cut. `abort` removes it. Where the disk is full (or fails), events cannot be made
+ * again: what is whole is kept under that name, and the error says so; where there is no
+ * event, nothing is kept. Signals are the caller's: this hears none.
  */
-import { randomBytes } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import { ioReason } from "../../observe/files/io-error.node.js";
 import { InputError } from "../../observe/input-error.js";
 import type { EventBatch } from "../events.js";
@@ -33,16 +31,26 @@ export async function openTraceWriter(
   options: TraceWriterOptions = {},
 ): Promise<TraceFileSink> {
   refuseTarget(path);
-  const part = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);
-  let file: FileHandle;
-  try {
-    file = await open(part, "wx", 0o644);
-  } catch (error) {
-    throw new InputError({ file: path }, `cannot be written: ${ioReason(error)}`);
-  }
+  const { file, part } = await openPart(path);
   const sink = new TraceFileSink(path, part, file, options.level);
   await sink.begin(about, options);
   return sink;
+}
+
+/** More parts than this are no accident. */
+const MOST_PARTS = 1000;
+
+async function openPart(path: string): Promise<{ file: FileHandle; part: string }> {
+  for (let n = 1; ; n++) {
+    const part = n === 1 ? `${path}.part` : `${path}.${n}.part`;
+    try {
+      return { file: await open(part, "wx", 0o644), part };
+    } catch (error) {
+      const taken = error instanceof Error && "code" in error && error.code === "EEXIST";
+      if (taken && n < MOST_PARTS) continue;
+      throw new InputError({ file: path }, `cannot be written: ${ioReason(error)}`);
+    }
+  }
 }
 
 function refuseTarget(path: string): void {
@@ -142,12 +150,10 @@ export class TraceFileSink implements TraceSink {
       await this.file.truncate(bytes);
       await this.file.close();
       if (rows > 0) {
-        const kept = existsSync(`${this.path}.part`) ? this.part : `${this.path}.part`;
-        await rename(this.part, kept);
         return new InputError(
           { file: this.path },
           why,
-          `the first ${rows} events are in ${kept}, which can be read`,
+          `the first ${rows} events are in ${this.part}, which can be read`,
         );
       }
       await rm(this.part, { force: true });

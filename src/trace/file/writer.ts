@@ -1,8 +1,8 @@
 /**
  * Rows → a trace file, section by section, to whoever appends bytes.
  *
- * A block is written as soon as it is full, so that what there is of a file whose writer
- * was killed can be read. While one block is packed and written the next one fills: one
+ * A block is written as soon as it is full, or some time has gone by, so that what there is
+ * of a file whose writer was killed can be read. While one block is packed and written the next one fills: one
  * is under way at any time, and whoever writes faster than that waits. The first error
  * is every later call's error too.
  */
@@ -27,6 +27,13 @@ import {
   viewOf,
 } from "./layout.js";
 import { type BlockPlace, type SectionPlace, writeIndex } from "./trace-index.js";
+
+/**
+ * A block is written before it is full once its rows are of so much time (nanoseconds, of
+ * the usual clocks) and so many that packing them pays: a killed recorder loses no more.
+ */
+const BLOCK_SPAN = 2e9;
+const LEAST_ROWS = 512;
 
 /** Where a writer's bytes go. */
 export interface ByteSink {
@@ -73,6 +80,8 @@ export class TraceWriter implements TraceSink {
       from += n;
       if (pending.length === BLOCK_ROWS) await this.flush();
     }
+    const n = pending.length;
+    if (n >= LEAST_ROWS && pending.time[n - 1] - pending.time[0] >= BLOCK_SPAN) await this.flush();
   }
 
   /** Ends the block that is being filled, so that a file cut here has its rows. */

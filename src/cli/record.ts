@@ -8,7 +8,7 @@
 import { cpus, totalmem } from "node:os";
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
-import type { Recorded, RecordProgress } from "../trace/record/record.node.js";
+import type { Recorded, RecordProgress } from "../trace/record/recording.js";
 import { formatBytes, formatCount, parseBytes } from "../units.js";
 import { UsageError } from "./fail.js";
 import { checkWritable } from "./output.js";

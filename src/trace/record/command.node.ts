@@ -5,12 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { ioReason } from "../../observe/files/io-error.node.js";
 import { InputError } from "../../observe/input-error.js";
-
-export interface CommandEnd {
-  /** Null where a signal ended it. */
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
+import type { CommandEnd } from "./recording.js";
 
 /** Milliseconds that a command has after SIGTERM, and that it has to heed its own Ctrl-C. */
 const GRACE = 5000;

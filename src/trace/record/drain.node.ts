@@ -12,6 +12,8 @@ import type { RawPipes } from "./pipes.node.js";
 /** Sub-buffers that one sweep reads at most, of all processors and of one. */
 const SWEEP = 32_768;
 const SHARE = 2048;
+/** Bytes that may wait to be handed on: beyond that they stay in the kernel, which counts what it loses. */
+const MOST_WAITING = 512 * 2 ** 20;
 /** Nanoseconds that an event may be under way between its time and its being readable. */
 const MARGIN = 20e6;
 
@@ -39,8 +41,10 @@ export class Drain {
     this.share = Math.min(SHARE, Math.max(16, Math.floor(SWEEP / cpus)));
   }
 
-  /** Reads what there is now. Nothing goes out yet. */
+  /** Reads what there is now. Nothing goes out yet, and nothing is read while too much waits. */
   sweep(): void {
+    this.behind = true;
+    if (this.merge.waiting * this.merge.pageSize > MOST_WAITING) return;
     let watermark = monotonic() - MARGIN;
     this.behind = false;
     for (let i = 0; i < this.cpus; i++) {
@@ -73,8 +77,8 @@ export class Drain {
   /** When nothing more is written: reads the rest and hands on all rows. */
   async finish(write: WriteBatch): Promise<void> {
     do {
-      this.sweep();
       await this.handOn(write);
+      this.sweep();
     } while (this.behind);
     await this.merge.advance(Infinity, write);
     await this.merge.flush(write);

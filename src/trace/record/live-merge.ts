@@ -45,6 +45,8 @@ export class LiveMerge {
   late = 0;
   /** Rows that went out. */
   rows = 0;
+  /** Sub-buffers that wait to be decoded. */
+  waiting = 0;
 
   private readonly header: PageHeader;
   private readonly queues: readonly Queue[];
@@ -65,11 +67,16 @@ export class LiveMerge {
     this.merge = new TimeMerge(this.queues.map((q) => q.decoder.block));
   }
 
+  /** Bytes of a sub-buffer. */
+  get pageSize(): number {
+    return this.header.dataOffset + this.header.dataSize;
+  }
+
   /** Room for a sub-buffer, for {@link push}. */
   room(): PageRoom {
     const spare = this.spare.pop();
     if (spare !== undefined) return spare;
-    const buffer = new ArrayBuffer(this.header.dataOffset + this.header.dataSize);
+    const buffer = new ArrayBuffer(this.pageSize);
     return { bytes: new Uint8Array(buffer), words: new Int32Array(buffer) };
   }
 
@@ -80,6 +87,7 @@ export class LiveMerge {
   /** A sub-buffer of the processor at this place of the list; gives the time that it begins. */
   push(index: number, page: PageRoom): number {
     this.queues[index].pages.push(page);
+    this.waiting++;
     const word = this.header.timeOffset >> 2;
     return (page.words[word] >>> 0) + (page.words[word + 1] >>> 0) * 2 ** 32;
   }
@@ -95,7 +103,10 @@ export class LiveMerge {
     return this.queues[index].decoder.events;
   }
 
-  /** Hands on all rows up to the time `until`, in full batches; the rest stays. */
+  /**
+   * Hands on all rows up to the time `until`, in full batches; the rest stays. Not to be
+   * called again before it has ended; sub-buffers may come meanwhile.
+   */
   async advance(until: number, write: WriteBatch): Promise<void> {
     for (let i = 0; i < this.queues.length; i++) if (!this.queues[i].ready) this.refill(i);
     for (;;) {
@@ -124,6 +135,7 @@ export class LiveMerge {
     while (queue.next < queue.pages.length) {
       const page = queue.pages[queue.next++];
       queue.decoder.decode(page.words, page.bytes, 0);
+      this.waiting--;
       this.giveBack(page);
       const { fault } = queue.decoder;
       if (fault !== null) this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);

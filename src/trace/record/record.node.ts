@@ -17,60 +17,21 @@ import type { TraceSink } from "../sink.js";
 import type { TraceAbout, TraceNote } from "../source.js";
 import { readFormats } from "../ring/choose-formats.js";
 import { parseRingStats, type RingStats } from "../ring/stats.js";
-import { Command, type CommandEnd } from "./command.node.js";
+import { Command } from "./command.node.js";
 import { Drain, monotonic } from "./drain.node.js";
 import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./instance.node.js";
 import { LiveMerge } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
+import type { Recorded, RecordOptions, RecordProgress } from "./recording.js";
 import { OwnTasks, TaskNames } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
 import { aborted, pause, unlessFailed } from "./waiting.js";
 
-/** Milliseconds between two sweeps. */
+/** Milliseconds between two sweeps, and after one that left something. */
 const PERIOD = 40;
-/** Bytes that may wait while the state before is read. */
-const MAX_HELD = 512 * 2 ** 20;
+const SOON = 2;
 /** Milliseconds that a command may need to heed the Ctrl-C that it got with us. */
 const OWN_INTERRUPT = 2000;
-
-export interface RecordProgress {
-  readonly seconds: number;
-  readonly events: number;
-  /** Known to be lost so far. */
-  readonly lost: number;
-  /** Bytes read of the ring buffers. */
-  readonly bytes: number;
-  /** Bytes of the trace file, where its writer counts them. */
-  readonly written: number | null;
-}
-
-export interface RecordOptions {
-  readonly label: string;
-  /** Nothing: until `stop`. */
-  readonly command: readonly string[];
-  /** Milliseconds; null for no limit. */
-  readonly limit: number | null;
-  readonly bufferKib: number;
-  /** The machine's state as the bytes of a capture; null to leave the states out. */
-  readonly takeSnapshot: (() => Promise<Uint8Array>) | null;
-  readonly openSink: (about: TraceAbout) => Promise<TraceSink>;
-  /** Aborted to end the recording; its reason may be a signal's name. */
-  readonly stop: AbortSignal;
-  /** Aborted to end at once: kills the command, and leaves the state after it out. */
-  readonly force: AbortSignal;
-  readonly onNote: (note: TraceNote) => void;
-  readonly onProgress: (progress: RecordProgress) => void;
-}
-
-export interface Recorded extends RecordProgress {
-  readonly lostByCpu: readonly number[];
-  /** Null where there was no command. */
-  readonly command: CommandEnd | null;
-  /** Why the command was ended by the recorder, if it was. */
-  readonly cut: boolean;
-  /** Processor time of this process since the trace ran. */
-  readonly cpuSeconds: number;
-}
 
 /** Records. Throws InputError; then nothing is left of it, the sink's target included. */
 export async function record(options: RecordOptions): Promise<Recorded> {
@@ -172,6 +133,8 @@ class Recording {
       this.held = false;
       if (this.options.command.length > 0 && !this.options.stop.aborted)
         this.command = new Command(this.options.command);
+      // After the start of the command, which would inherit it.
+      this.own.hurry();
       await unlessFailed(drained, this.end(this.command));
       const after = await unlessFailed(drained, this.stateAfter());
       this.instance.stop();
@@ -211,20 +174,29 @@ class Recording {
     }
   }
 
-  /** Sweeps until told to end, or until something fails. */
+  /** Empties the buffers and hands on what is in order, until told to end or until something fails. */
   private async drainUntilDone(sink: TraceSink): Promise<void> {
+    await Promise.all([this.sweepUntilDone(), this.handOnUntilDone(sink)]);
+    this.names.read();
+  }
+
+  /** Waits for nothing but time: what the sink takes long for must not fill the kernel's buffers. */
+  private async sweepUntilDone(): Promise<void> {
     while (this.draining) {
       this.own.refresh();
       this.names.tick();
-      // Beyond that the rest stays in the kernel, which counts what it has no room for.
-      if (!this.held || this.drain.bytes < MAX_HELD) this.drain.sweep();
-      if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
+      this.drain.sweep();
       this.options.onProgress(this.progress());
-      if (!this.drain.behind) await pause(PERIOD);
       // A busy machine must not keep timers and signals from being heard.
-      else await pause(0);
+      await pause(this.drain.behind ? SOON : PERIOD);
     }
-    this.names.read();
+  }
+
+  private async handOnUntilDone(sink: TraceSink): Promise<void> {
+    while (this.draining) {
+      if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
+      await pause(PERIOD / 2);
+    }
   }
 
   /** Resolves when the recording is to end: the command did, the time is over, or we were told. */

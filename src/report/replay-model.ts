@@ -66,8 +66,9 @@ export interface ReplayReport {
       readonly derived: number;
       readonly real: number;
     }[];
+    /** The moment that fits the snapshot best, and when its reading began, where that is known; seconds from the first event. */
     readonly secondsIn: number;
-    readonly estimated: boolean;
+    readonly readFrom: number | null;
   } | null;
   readonly designs: readonly DesignCost[];
   /** What no trace shows, said beside every cost. */
@@ -153,7 +154,7 @@ export function replayReport(
         return derived > 0 ? [{ kind: kindOf(k), derived, real }] : [];
       }),
       secondsIn: analysis.against.moment / 1e9,
-      estimated: analysis.against.estimated,
+      readFrom: analysis.against.began === null ? null : analysis.against.began / 1e9,
     },
     designs: replays.map((r) => costOf(r, today, kinds, ordersOf(whatIf))),
     notShown: NOT_SHOWN,

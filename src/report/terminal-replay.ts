@@ -273,7 +273,7 @@ function accuracyLines({ against }: ReplayReport, p: Paint): string[] {
   if (against === null)
     return wrap("accuracy: there is no snapshot after this trace to put it against", "", "  ");
   const { accuracy } = against;
-  const when = `${against.estimated ? "about " : ""}${seconds(against.secondsIn)} into the trace`;
+  const from = against.readFrom ?? against.secondsIn;
   const rows: Row[] = [
     [p.heading("ACCURACY"), "pages", "right", "", "the others are"],
     ...accuracy.rows.map((row): Row => [
@@ -295,7 +295,7 @@ function accuracyLines({ against }: ReplayReport, p: Paint): string[] {
     ],
   ];
   const totals: Row[] = [
-    [p.heading("PAGES AT THAT MOMENT"), "trace", "snapshot", "difference"],
+    [p.heading(`PAGES AT ABOUT ${seconds(against.secondsIn)}`), "trace", "snapshot", "difference"],
     ...against.totals.map(({ kind, derived, real }): Row => [
       kind,
       formatCount(derived),
@@ -306,7 +306,7 @@ function accuracyLines({ against }: ReplayReport, p: Paint): string[] {
   return [
     ...tableLines({ align: ["left", "right", "right", "right", "left"], rows }),
     ...wrap(
-      `pages that the trace allocated and that were there when the snapshot after it was read, ${when}`,
+      `pages that the trace allocated, and that were there from ${seconds(from)} into it to its end, while the snapshot was read`,
     ).map(p.dim),
     "",
     ...tableLines({ align: right(4), rows: totals }),

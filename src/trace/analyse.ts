@@ -2,10 +2,10 @@
  * What a trace is, whatever design: every event accounted for, what each allocation
  * was taken for, and how far that agrees with what the pages really were.
  *
- * Where a snapshot was taken afterwards, the frames of the trace are put against it
- * at the moment it was taken: kinds of the blocks that the trace allocated
- * (accuracy), and pages of each kind on both sides (totals). What the trace could not
- * see is the difference, and is given as it is.
+ * Where a snapshot was taken afterwards, the frames of the trace are put against it:
+ * kinds of the blocks that the trace allocated and that stood still while it was read
+ * (accuracy), and pages of each kind on both sides at the moment that fits best
+ * (totals). What the trace could not see is the difference, and is given as it is.
  */
 import type { Classification } from "../observe/objects.js";
 import type { Snapshot } from "../observe/snapshot.js";
@@ -47,9 +47,10 @@ export interface Analysis {
     /** Pages by KINDS as the trace has them, and as they were. */
     readonly derived: Float64Array;
     readonly real: Float64Array;
-    /** Nanoseconds from the first event; `estimated` where nobody had written it down. */
+    /** The moment that contradicts fewest blocks, in nanoseconds from the first event. */
     readonly moment: number;
-    readonly estimated: boolean;
+    /** When the reading of the snapshot began, in the same; null where nobody wrote it down. */
+    readonly began: number | null;
   } | null;
 }
 
@@ -63,7 +64,7 @@ export interface AnalyseOptions {
   readonly open: () => Promise<EventSource>;
   readonly before: Described | null;
   readonly after: Described | null;
-  /** When the snapshot after it was taken, by the trace's clock; null where nobody said. */
+  /** When the reading of the snapshot after it began, by the trace's clock; null where nobody said. */
   readonly afterAt: number | null;
   /** Rows so far. */
   readonly onProgress?: (rows: number) => void;
@@ -71,44 +72,50 @@ export interface AnalyseOptions {
 
 export async function analyse(options: AnalyseOptions): Promise<Analysis> {
   const { after, afterAt } = options;
-  const kinds = after === null ? null : kindsOfFrames(after.classification, after.snapshot.frames);
-  if (kinds === null || afterAt !== null) return pass(options, kinds, afterAt, false);
-  // Once for the moment, once more for what there was then.
+  if (after === null) return (await pass(options)).analysis;
+  const kinds = kindsOfFrames(after.classification, after.snapshot.frames);
   const born = new Frames();
-  let decided: Decide | null = null;
-  const found = await pass(options, null, null, false, (decide) => {
-    decide.born = born;
-    decided = decide;
-  });
-  const end = Math.max(0, Math.ceil((found.last - found.first) / 1e6));
-  const ms = decided === null ? end : momentOf((decided as Decide).frames, born, kinds, end);
-  return pass(options, kinds, found.first + ms * 1e6, true);
+  const once = await pass(options, { born });
+  const { first, last } = once.analysis;
+  const ms = (time: number): number => Math.max(0, Math.floor((time - first) / 1e6));
+  const least = afterAt === null ? 0 : ms(afterAt);
+  const found = momentOf(once.decide.frames, born, kinds, least, ms(last));
+  const accuracy = accuracyOf(once.decide.frames, kinds, born, afterAt === null ? found : least);
+  // Once more, for what was held at that moment.
+  let derived = totalsOf(once.decide.frames);
+  const onMoment = (frames: Frames): void => {
+    derived = totalsOf(frames);
+  };
+  if (found <= ms(last)) await pass(options, { moment: first + found * 1e6, onMoment });
+  return {
+    ...once.analysis,
+    against: {
+      accuracy,
+      derived,
+      real: totalsOfKinds(kinds),
+      moment: Math.min(first + found * 1e6, last) - first,
+      began: afterAt === null ? null : Math.max(0, afterAt - first),
+    },
+  };
+}
+
+interface Asked {
+  /** Told when each block was allocated. */
+  readonly born?: Frames;
+  readonly moment?: number;
+  readonly onMoment?: (frames: Frames) => void;
 }
 
 async function pass(
   { open, before, onProgress }: AnalyseOptions,
-  kinds: Uint8Array | null,
-  moment: number | null,
-  estimated: boolean,
-  prepare?: (decide: Decide) => void,
-): Promise<Analysis> {
+  { born, moment, onMoment }: Asked = {},
+): Promise<{ analysis: Analysis; decide: Decide }> {
   const source = await open();
   const decide = new Decide();
   if (before !== null) holdAll(decide.frames, before.classification);
-  prepare?.(decide);
-  let against: Analysis["against"] = null;
-  const compare = (): void => {
-    if (kinds === null) return;
-    against = {
-      accuracy: accuracyOf(decide.frames, kinds),
-      derived: totalsOf(decide.frames),
-      real: totalsOfKinds(kinds),
-      moment: Math.min(moment ?? last, last) - first,
-      estimated,
-    };
-  };
+  decide.born = born ?? null;
   decide.moment = moment ?? Infinity;
-  decide.onMoment = compare;
+  decide.onMoment = () => onMoment?.(decide.frames);
   let first = -1;
   let last = 0;
   let rows = 0;
@@ -133,19 +140,9 @@ async function pass(
   }
   decide.finish(ops, full);
   full();
-  if (against === null) compare();
   const { about, lost, others, notes, damage } = source;
   const times = { first: Math.max(0, first), last };
-  return {
-    about,
-    rows,
-    ...times,
-    frames,
-    tally: decide.tally,
-    lost,
-    others,
-    notes,
-    damage,
-    against,
-  };
+  const { tally } = decide;
+  const analysis = { about, rows, ...times, frames, tally, lost, others, notes, damage };
+  return { analysis: { ...analysis, against: null }, decide };
 }

@@ -47,11 +47,11 @@ export function kindsOfFrames({ objects }: Classification, frames: PageCount): U
   return kinds;
 }
 
-/** Pages that are alive at the end, by what they were taken for and what they are. */
+/** Pages that stood still while the snapshot was read, by what they were taken for and what they are. */
 export interface Accuracy {
   /** Kinds in the order of KINDS that occur on either side. */
   readonly rows: readonly AccuracyRow[];
-  /** Pages that the trace allocated and that are alive in both. */
+  /** Pages that the trace allocated, and that are there in both. */
   readonly pages: number;
   readonly right: number;
 }
@@ -71,11 +71,20 @@ const FREE = kindId("free");
 /** Two names of one kind, as far as an allocation can tell. */
 const SAME: Partial<Record<Kind, Kind>> = { ksm: "anon" };
 
-/** Puts what the trace allocated, and is alive, against the real kinds. */
-export function accuracyOf(frames: Frames, kinds: Uint8Array): Accuracy {
+/**
+ * Puts what the trace allocated against the real kinds: blocks that were there before
+ * the snapshot was read (`born` by millisecond + 1, at `since` at the latest) and are
+ * still, so that it does not matter when each frame was read.
+ */
+export function accuracyOf(
+  frames: Frames,
+  kinds: Uint8Array,
+  born: Frames,
+  since: number,
+): Accuracy {
   const table = KINDS.map(() => new Float64Array(KINDS.length));
   frames.forEachBlock((pfn, word) => {
-    if (!isTraced(word)) return;
+    if (!isTraced(word) || born.at(pfn) - 1 > since) return;
     const derived = table[kindOfBlock(word)];
     const end = Math.min(kinds.length, pfn + (1 << orderOfBlock(word)));
     for (let at = pfn; at < end; at++) derived[kinds[at]]++;

@@ -4,7 +4,8 @@
  * A snapshot that is read while the tracing goes on lies somewhere before the last
  * event. Blocks allocated before it are in it, those allocated after it mostly are
  * not: the time that contradicts fewest blocks which are alive at the end is taken.
- * A second and a half of reading is usual (fixtures: about 1.3 s).
+ * A second and a half of reading is usual (fixtures: about 1.3 s). Where it was written
+ * down when the reading began, the moment is looked for behind that.
  */
 import { kindId } from "../../observe/kinds.js";
 import { type Frames, isTraced, kindOfBlock } from "./frames.js";
@@ -12,14 +13,19 @@ import { type Frames, isTraced, kindOfBlock } from "./frames.js";
 const FREE = kindId("free");
 
 /**
- * Milliseconds from the first effect; `end`, in the same, is the last. Where no block
- * contradicts the end of the trace, that is it.
+ * Milliseconds from the first effect, not before `least`; `end`, in the same, is the
+ * last. Where no block contradicts the end of the trace, that is it.
  */
-export function momentOf(frames: Frames, born: Frames, kinds: Uint8Array, end: number): number {
+export function momentOf(
+  frames: Frames,
+  born: Frames,
+  kinds: Uint8Array,
+  least: number,
+  end: number,
+): number {
   // Per millisecond: blocks born then that the snapshot has, and that it has not.
   const has = new Int32Array(end + 2);
   const lacks = new Int32Array(end + 2);
-  let before = 0;
   frames.forEachBlock((pfn, word) => {
     if (!isTraced(word)) return;
     const ms = Math.min(end, Math.max(0, born.at(pfn) - 1));
@@ -28,15 +34,14 @@ export function momentOf(frames: Frames, born: Frames, kinds: Uint8Array, end: n
   });
   // A moment m: blocks born before m that it lacks, and from m on that it has, contradict it.
   let wrong = has.reduce((sum, n) => sum + n, 0);
-  let best = wrong;
-  let at = 0;
+  let best = Infinity;
+  let at = least;
   for (let m = 0; m <= end; m++) {
-    wrong += lacks[m] - has[m];
-    before = m + 1;
-    if (wrong <= best) {
+    if (m >= least && wrong <= best) {
       best = wrong;
-      at = before;
+      at = m;
     }
+    wrong += lacks[m] - has[m];
   }
-  return at;
+  return wrong <= best ? end + 1 : at;
 }

@@ -158,7 +158,7 @@ export function breakEvenChart(curves: readonly Curve[]): Markup {
     line("axis", 60, y(value), WIDTH - 20, y(value)),
     label(54, y(value) + 4, "end", formatCount(value), "dim"),
   ]);
-  const ticks = orders.map((o) => label(x(o) ?? 0, height - 16, "middle", String(o), "dim"));
+  const ticks = orders.map((o) => label(x(o) ?? 0, height - 18, "middle", String(o), "dim"));
   const paths = series.map((one, i) => {
     const points = one.values.map((v, k) => `${px(x(orders[k]) ?? 0)},${px(y(Math.max(v, 1)))}`);
     return html`<polyline class="line ${strokeOf(i)}" points="${points.join(" ")}"><title>${one.name}</title></polyline>`;
@@ -172,7 +172,7 @@ export function breakEvenChart(curves: readonly Curve[]): Markup {
     height,
     "Bytes that describe one folio, by order",
     `Cheaper than today, ${text}`,
-    [...grid, ...ticks, ...paths, label(WIDTH / 2, height - 2, "middle", axis, "dim")],
+    [...grid, ...ticks, ...paths, label(WIDTH / 2, height - 4, "middle", axis, "dim")],
   );
 }
 

@@ -117,8 +117,25 @@ export function fragmentationChart(designs: readonly Named[]): Markup | null {
   });
 }
 
+/** What a cache is of; `folio, second object` is of folios, too. */
+const typeOf = (cache: string): string => cache.split(",")[0];
+
+/** Strokes of types, the same in the drawings of all designs. */
+export function typeStrokes(designs: readonly Named[]): ReadonlyMap<string, string> {
+  const used = designs.flatMap(({ cost }) =>
+    cost.caches
+      .filter((_, i) => cost.samples.some(({ objects }) => (objects[i] ?? 0) > 0))
+      .map(({ name }) => typeOf(name)),
+  );
+  return new Map([...new Set(used)].map((name, i) => [name, strokeOf(i + 1)]));
+}
+
 /** Descriptors in use, of one design. Only caches that had any; the most used six. */
-export function objectsChart(id: string, { cost, name }: Named): Markup | null {
+export function objectsChart(
+  id: string,
+  { cost, name }: Named,
+  strokes: ReadonlyMap<string, string>,
+): Markup | null {
   const used = cost.caches
     .map((cache, i) => ({
       name: cache.name,
@@ -134,9 +151,9 @@ export function objectsChart(id: string, { cost, name }: Named): Markup | null {
     title: `Descriptors in use over time, ${name}`,
     text: used.map((one) => `${one.name} at most ${formatCount(one.most)}`).join(", "),
     axis: thousands ? "thousand descriptors in use" : "descriptors in use",
-    lines: used.map((one, i) => ({
+    lines: used.map((one) => ({
       name: one.name,
-      stroke: strokeOf(i + 1),
+      stroke: strokes.get(typeOf(one.name)) ?? strokeOf(1),
       points: one.values.map(([time, n]) => [time, thousands ? n / 1000 : n] as const),
     })),
   });

@@ -10,6 +10,7 @@ import {
   linesChart,
   type Named,
   objectsChart,
+  typeStrokes,
   unusable,
 } from "./html-replay-charts.js";
 import { NOTHING, section, table, tr } from "./html-parts.js";
@@ -62,8 +63,9 @@ function panels(designs: readonly Named[]): Markup[] {
     ]);
     groups.set(same, [...(groups.get(same) ?? []), design]);
   }
+  const strokes = typeStrokes(designs);
   return [...groups.values()].flatMap((group, i) => {
-    const chart = objectsChart(`objects-${i}`, group[0]);
+    const chart = objectsChart(`objects-${i}`, group[0], strokes);
     if (chart === null) return [];
     return [
       html`<h3>In use over time: ${group.map(({ cost }) => cost.design).join(", ")}</h3>

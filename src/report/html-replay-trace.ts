@@ -32,7 +32,12 @@ export function allocated({ kinds, rules }: ReplayReport): Markup {
   const by = rules.map(({ rule, goesBy, allocations }) =>
     tr([rule, formatCount(allocations), share(allocations, all), { sentence: goesBy }]),
   );
-  const heads = ["kind", "allocations", "memory", ...shown.map((order) => `order ${order}`)];
+  const heads = [
+    "kind",
+    "allocations",
+    "memory",
+    ...shown.map((order, i) => (i === 0 ? `order ${order}` : String(order))),
+  ];
   return section(
     "allocated",
     "What was allocated",
@@ -58,24 +63,24 @@ export function breakEven({ designs }: ReplayReport): Markup {
   const rows = designs.map(({ design, breakEven: order, perOrder, folioBytesPerPage }) =>
     tr([
       design,
-      ...perOrder.map((bytes) => formatCount(bytes)),
-      design === "today" ? NONE : order === null ? "never" : `from order ${order}`,
+      design === "today" ? NONE : order === null ? "never" : `order ${order} on`,
       `${folioBytesPerPage.toFixed(1)} B`,
+      ...perOrder.map((bytes) => formatCount(bytes)),
     ]),
   );
   const heads = [
     "design",
-    ...today.perOrder.map((_, order) => String(order)),
-    "no more than today",
-    "a page of this trace",
+    "≤ today",
+    "this trace, a page",
+    ...today.perOrder.map((_, order) => (order === 0 ? "order 0" : String(order))),
   ];
   return section(
     "breakeven",
     "Bytes that describe one file folio, by order",
     html`${breakEvenChart(curves)}${curveKey(curves)} ${table(heads, rows)}
       <p class="dim">
-        A page of this trace: words and descriptors of the folios that it allocated, per page of
-        them.
+        This trace, a page: words and descriptors of the folios that it allocated, in bytes per page
+        of them.
       </p>`,
   );
 }
@@ -161,16 +166,16 @@ export function accuracy({ against }: ReplayReport): Markup {
       share(Math.abs(derived - real), real),
     ]),
   );
-  const when = `${against.estimated ? "about " : ""}${against.secondsIn.toFixed(2)} s`;
+  const from = against.readFrom ?? against.secondsIn;
   return section(
     "accuracy",
     title,
     html`<p>
-        The pages that the trace allocated and that were there when the snapshot after it was read,
-        ${when} into the trace.
+        Pages that the trace allocated, and that were there from ${from.toFixed(2)} s into it to its
+        end, while the snapshot after it was read.
       </p>
       ${table(["taken for", "pages", "right", "share", { sentence: "the others are" }], rows)}
-      <h3>All pages at that moment</h3>
+      <h3>All pages, about ${against.secondsIn.toFixed(2)} s into the trace</h3>
       ${table(["kind", "trace", "snapshot", "difference", "of snapshot"], totals)}
       <p class="dim">
         kernel: pages on per-CPU lists look like kernel pages in a snapshot; the trace knows which

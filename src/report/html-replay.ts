@@ -15,6 +15,7 @@ import { accuracy, allocated, breakEven, events, notes } from "./html-replay-tra
 import { change, NOTHING, section, table, tr } from "./html-parts.js";
 import { STYLE } from "./html-style.js";
 import { html, Markup } from "./html-text.js";
+import { lineKey, strokeKey } from "./html-time.js";
 import type { ReplayReport } from "./replay-model.js";
 
 /** A whole document. */
@@ -98,23 +99,9 @@ function header(report: ReplayReport): Markup {
     </p>
     ${warnings.map((text) => html`<p class="note">${text}</p>`)}
     <p class="lead">
-      ${plural(report.recorded, "allocation")} and frees recorded = ${formatCount(report.replayed)}
+      ${formatCount(report.recorded)} allocations and frees recorded = ${formatCount(report.replayed)}
       replayed + ${formatCount(report.refused)} refused; ${lost}.
     </p>`;
-}
-
-/** The names of lines, for small screens where the ends of lines are out of sight. */
-export function keys(designs: readonly Named[], always: boolean): Markup {
-  const items = designs.map(
-    ({ cost, name, stroke }) =>
-      html`<span
-        ><svg class="key" viewBox="0 0 24 10" aria-hidden="true">
-          <line class="line ${stroke}" x1="0" x2="24" y1="5" y2="5" />
-        </svg>
-        ${name === cost.design ? name : `${name}: ${cost.design}`}</span
-      >`,
-  );
-  return html`<p class="dim keys ${always ? "" : "small"}">${items}</p>`;
 }
 
 function verdicts({ notShown }: ReplayReport, designs: readonly Named[]): Markup {
@@ -124,13 +111,8 @@ function verdicts({ notShown }: ReplayReport, designs: readonly Named[]): Markup
       cost.breakEven === null
         ? ""
         : `; folios of order ${cost.breakEven} and more take no more than today’s`;
-    return html`<dt>
-        <svg class="key" viewBox="0 0 24 10" aria-hidden="true">
-          <line class="line ${stroke}" x1="0" x2="24" y1="5" y2="5" />
-        </svg>
-        ${cost.design}
-      </dt>
-      <dd>${cost.verdict}${even}</dd>`;
+    return html`<dt>${strokeKey(stroke)} ${cost.design}</dt>
+      <dd>${formatBytes(Math.round(cost.mean))} of metadata on average: ${cost.verdict}${even}</dd>`;
   });
   return section(
     "verdict",
@@ -167,14 +149,16 @@ function metadata({ notShown }: ReplayReport, designs: readonly Named[]): Markup
     "mean vs today",
   ];
   const over = metadataChart(designs);
-  const long = designs.some(({ cost, name }) => name !== cost.design);
-  const since = over === null ? null : changeChart(designs);
+  const since = changeChart(designs);
+  // Designs that the charts call by letters.
+  const letters = designs
+    .filter(({ cost, name }) => name !== cost.design)
+    .map(({ cost, name, stroke }) => ({ name: `${name}: ${cost.design}`, stroke }));
   return section(
     "metadata",
     "Metadata over time",
-    html`${over ?? NOTHING} ${over === null ? NOTHING : keys(designs, long)}
-    ${since === null ? NOTHING : html`<h3>What the trace changed</h3>`} ${since ?? NOTHING}
-    ${since === null ? NOTHING : keys(designs, false)} ${table(heads, rows)}
+    html`${letters.length === 0 ? NOTHING : lineKey(letters, true)} ${over ?? NOTHING}
+    ${since === null ? NOTHING : html`<h3>What the trace changed</h3>${since}`} ${table(heads, rows)}
     <p class="dim">
       Always there: page array and zone table. Lines join samples; peak and mean are exact, between
       samples too. ${notShown}

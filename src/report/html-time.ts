@@ -28,7 +28,11 @@ export interface TimeChart {
 }
 
 const LEFT = 58;
-const RIGHT = 150;
+/** Room behind the lines: for the stroke beside a name, and for a letter on a phone. */
+const KEY = 32;
+const LETTER = 8.8;
+/** Letters after which a name is cut. */
+const NAME_MOST = 22;
 const TOP = 24;
 const BOTTOM = 36;
 /** Height of a name. */
@@ -41,18 +45,20 @@ export function timeChart({ id, title, text, axis, lines }: TimeChart): Markup |
   const points = lines.flatMap((one) => one.points);
   const last = Math.max(0, ...points.map(([time]) => time));
   if (last <= 0) return null;
+  const longest = Math.max(...lines.map(({ name }) => Math.min(NAME_MOST, name.length)));
+  const right = WIDTH - KEY - longest * LETTER;
   const height = Math.max(260, TOP + BOTTOM + lines.length * ROW);
   const values = points.map(([, value]) => value);
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const y = scaleLinear([low, low === high ? low + 1 : high], [height - BOTTOM, TOP]).nice(5);
   const minutes = last / 1e9 > LONG;
-  const x = scaleLinear([0, last / (minutes ? 60e9 : 1e9)], [LEFT, WIDTH - RIGHT]);
-  const ns = scaleLinear([0, last], [LEFT, WIDTH - RIGHT]);
+  const x = scaleLinear([0, last / (minutes ? 60e9 : 1e9)], [LEFT, right]);
+  const ns = scaleLinear([0, last], [LEFT, right]);
   const [showX, showY] = [x.tickFormat(8), y.tickFormat(5)];
   const grid = y
     .ticks(5)
     .flatMap((value) => [
-      line(value === 0 ? "zero" : "axis", LEFT, y(value), WIDTH - RIGHT, y(value)),
+      line(value === 0 ? "zero" : "axis", LEFT, y(value), right, y(value)),
       label(LEFT - 6, y(value) + 4, "end", showY(value), "dim"),
     ]);
   const ticks = x
@@ -60,18 +66,36 @@ export function timeChart({ id, title, text, axis, lines }: TimeChart): Markup |
     .map((at) => label(x(at), height - BOTTOM + 15, "middle", showX(at), "dim"));
   const unit = minutes ? "minutes since the first event" : "seconds since the first event";
   const drawn = lines.filter((one) => one.points.length > 0);
-  const paths = drawn.map(
-    (one) =>
-      html`<polyline class="line ${one.stroke}" points="${path(one, ns, y)}"><title>${one.name}</title></polyline>`,
-  );
-  return figure(id, height, title, text, [
+  const seen = new Set<string>();
+  const paths = drawn.map((one) => {
+    const points = path(one, ns, y);
+    // The very line of another: dashed over it, so that both are seen.
+    const over = seen.has(points) ? " over" : "";
+    seen.add(points);
+    return html`<polyline class="line ${one.stroke}${over}" points="${points}"><title>${one.name}</title></polyline>`;
+  });
+  const drawing = figure(id, height, title, text, [
     label(0, 12, "start", axis, "dim"),
     ...grid,
     ...ticks,
-    label((LEFT + WIDTH - RIGHT) / 2, height - 4, "middle", unit, "dim"),
+    label((LEFT + right) / 2, height - 4, "middle", unit, "dim"),
     ...paths,
-    ...namesAt(drawn, y, height),
+    ...namesAt(drawn, y, right, height),
   ]);
+  return html`${drawing}${lineKey(drawn, false)}`;
+}
+
+/** Names of lines in a paragraph, where their ends are out of sight: on phones, or always. */
+export function lineKey(lines: readonly Omit<TimeLine, "points">[], always: boolean): Markup {
+  const items = lines.map(({ name, stroke }) => html`<span>${strokeKey(stroke)} ${name}</span> `);
+  return html`<p class="dim keys${always ? "" : " small"}">${items}</p>`;
+}
+
+/** A short stroke, to stand before a name in text. */
+export function strokeKey(stroke: string): Markup {
+  return html`<svg class="key" viewBox="0 0 24 10" aria-hidden="true">
+    <line class="line ${stroke}" x1="0" x2="24" y1="5" y2="5" />
+  </svg>`;
 }
 
 type Scale = (value: number) => number;
@@ -82,7 +106,7 @@ function path(one: TimeLine, x: Scale, y: Scale): string {
 }
 
 /** Every name beside the end of its line, none over another. */
-function namesAt(lines: readonly TimeLine[], y: Scale, height: number): Markup[] {
+function namesAt(lines: readonly TimeLine[], y: Scale, from: number, height: number): Markup[] {
   const ends = lines
     .map((one) => ({ one, at: y(one.points.at(-1)?.[1] ?? 0) }))
     .toSorted((a, b) => a.at - b.at);
@@ -91,13 +115,16 @@ function namesAt(lines: readonly TimeLine[], y: Scale, height: number): Markup[]
     TOP + 4,
     height - BOTTOM,
   );
-  const from = WIDTH - RIGHT;
   return ends.map(
     ({ one, at }, i) =>
       html`${line("tie", from, at, from + 10, places[i])}
 <line class="line ${one.stroke}" x1="${px(from + 10)}" x2="${px(from + 24)}" y1="${px(places[i])}" y2="${px(places[i])}" />
-${label(from + 28, places[i] + 4, "start", one.name)}`,
+${label(from + 28, places[i] + 4, "start", cut(one.name))}`,
   );
+}
+
+function cut(name: string): string {
+  return name.length <= NAME_MOST ? name : `${name.slice(0, NAME_MOST - 1)}…`;
 }
 
 /** Sorted places, moved as little as it takes for none to be nearer to another than a row. */

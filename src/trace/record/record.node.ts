@@ -22,7 +22,7 @@ import { Drain, monotonic } from "./drain.node.js";
 import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./instance.node.js";
 import { LiveMerge } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
-import type { Recorded, RecordOptions, RecordProgress } from "./recording.js";
+import type { CommandEnd, Recorded, RecordOptions, RecordProgress } from "./recording.js";
 import { OwnTasks, TaskNames } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
 import { aborted, pause, unlessFailed } from "./waiting.js";

@@ -6,9 +6,9 @@
  * is never given to another event, so they are a newer version's.
  */
 import { EVENT_KINDS, type EventBatch } from "../events.js";
-import { TIME_GROWS, TIME_SIGNED, rowsByKind } from "./block-encode.js";
 import { BLOCK_ROWS } from "./block-head.js";
 import { BIG, BlockFault, ColumnReader, Numbers } from "./numbers.js";
+import { rowsByKind, TIME_GROWS, TIME_SIGNED } from "./rows.js";
 
 export class BlockDecoder {
   /** Rows left out so far, by kind. */

@@ -13,10 +13,7 @@
 import { EV_LOST, type EventBatch } from "../events.js";
 import { BLOCK_ROWS, type BlockHead, maxBody } from "./block-head.js";
 import { BIG, ColumnWriter, Numbers } from "./numbers.js";
-
-/** Times that only grow need no sign. */
-export const TIME_GROWS = 0;
-export const TIME_SIGNED = 1;
+import { rowsByKind, TIME_GROWS, TIME_SIGNED } from "./rows.js";
 
 /** Differences below this, doubled, are still integers that a double holds. */
 const MAX_DIFFERENCE = 2 ** 52;
@@ -39,7 +36,7 @@ export class BlockEncoder {
     out.bytes.set(batch.kind.subarray(0, n));
     out.used = n;
     this.putCpus(batch);
-    this.sortByKind(batch);
+    rowsByKind(batch.kind, n, counts, this.order);
     this.putTimes(batch);
     let start = 0;
     for (let kind = 0; kind < 256; kind++) {
@@ -69,10 +66,6 @@ export class BlockEncoder {
     this.out.put(this.numbers, n);
   }
 
-  private sortByKind(batch: EventBatch): void {
-    rowsByKind(batch.kind, batch.length, this.counts, this.order);
-  }
-
   private putTimes(batch: EventBatch): void {
     const { out, order, numbers } = this;
     const { low, big } = numbers;
@@ -81,10 +74,11 @@ export class BlockEncoder {
     let grows = true;
     for (let i = 1; i < n; i++) if (!(time[i] >= time[i - 1])) grows = false;
     out.byte(grows ? TIME_GROWS : TIME_SIGNED);
+    const start = grows ? time[0] : earliest(batch);
     let bigs = 0;
     for (let i = 0; i < n; i++) {
       const row = order[i];
-      const from = row === 0 ? blockStart(batch, grows) : time[row - 1];
+      const from = row === 0 ? start : time[row - 1];
       const d = time[row] - from;
       const small = d | 0;
       if (small === d && from + d === time[row]) {
@@ -166,11 +160,7 @@ export class BlockEncoder {
   }
 }
 
-/** What the first row's time is told from: the block's earliest, which its head has. */
-function blockStart(batch: EventBatch, grows: boolean): number {
-  return grows ? batch.time[0] : earliest(batch);
-}
-
+/** What the first row of times that go back is told from; the head of the block has it. */
 function earliest(batch: EventBatch): number {
   let least = batch.time[0];
   for (let i = 1; i < batch.length; i++) if (batch.time[i] < least) least = batch.time[i];
@@ -182,26 +172,6 @@ function foldLarge(from: number, d: number, to: number, grows: boolean): number 
   if (!(Math.abs(d) < MAX_DIFFERENCE) || !Number.isInteger(d) || from + d !== to) return -1;
   if (grows) return d;
   return d >= 0 ? 2 * d : -2 * d - 1;
-}
-
-/** Fills `counts` with the rows of each kind, and `order` with the rows in the order of kinds. */
-export function rowsByKind(
-  kind: Uint8Array,
-  n: number,
-  counts: Int32Array,
-  order: Uint16Array,
-): void {
-  counts.fill(0);
-  for (let i = 0; i < n; i++) counts[kind[i]]++;
-  let sum = 0;
-  for (let k = 0; k < 256; k++) {
-    const count = counts[k];
-    counts[k] = sum;
-    sum += count;
-  }
-  for (let i = 0; i < n; i++) order[counts[kind[i]]++] = i;
-  // Now each count is the end of its kind; back to lengths, from the last one on.
-  for (let k = 255; k > 0; k--) counts[k] -= counts[k - 1];
 }
 
 /** The head of a block of these rows, whose bytes are so many. */

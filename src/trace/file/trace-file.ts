@@ -6,6 +6,7 @@
  * what stands after it and can be found by the index (the state after, names, counts) is
  * there nevertheless. A file without its end is read up to where it was cut.
  */
+import { InputError } from "../../observe/input-error.js";
 import { EV_LOST, EventBatch } from "../events.js";
 import type { Damage, EventSource, TraceAbout, TraceNote } from "../source.js";
 import type { TraceSummary } from "../sink.js";
@@ -26,6 +27,7 @@ import {
   viewOf,
 } from "./layout.js";
 import { BlockFault } from "./numbers.js";
+import { copyRows } from "./rows.js";
 import {
   asInputError,
   contentAt,
@@ -37,8 +39,6 @@ import {
   walk,
 } from "./sections.js";
 import type { BlockPlace, SectionPlace } from "./trace-index.js";
-import { InputError } from "../../observe/input-error.js";
-import { copyRows } from "./writer.js";
 
 /** Bytes of captures as they were given to the writer. */
 export interface StoredSnapshots {

@@ -26,6 +26,7 @@ import {
   TAG_TEXT,
   viewOf,
 } from "./layout.js";
+import { copyRows } from "./rows.js";
 import { type BlockPlace, type SectionPlace, writeIndex } from "./trace-index.js";
 
 /**
@@ -182,18 +183,4 @@ export class TraceWriter implements TraceSink {
     await this.out.append(bytes);
     this.bytes += bytes.length;
   }
-}
-
-/** Appends rows `begin` … `end − 1`; there is room. */
-export function copyRows(from: EventBatch, begin: number, end: number, to: EventBatch): void {
-  const at = to.length;
-  to.time.set(from.time.subarray(begin, end), at);
-  to.kind.set(from.kind.subarray(begin, end), at);
-  to.cpu.set(from.cpu.subarray(begin, end), at);
-  to.pid.set(from.pid.subarray(begin, end), at);
-  to.x.set(from.x.subarray(begin, end), at);
-  to.a.set(from.a.subarray(begin, end), at);
-  to.b.set(from.b.subarray(begin, end), at);
-  to.c.set(from.c.subarray(begin, end), at);
-  to.length = at + end - begin;
 }

@@ -19,6 +19,7 @@ interface RecordFlags {
   readonly for?: number;
   readonly buffer?: number;
   readonly state: boolean;
+  readonly own: boolean;
 }
 
 const INTERRUPTED = 130;
@@ -47,6 +48,7 @@ export function addRecord(program: Command): void {
     .option("--for <time>", "end after this time: 30s, 5m, 500ms", parseTime)
     .option("--buffer <size>", "ring buffer per CPU (16 MiB, less on small machines)", parseBuffer)
     .option("--no-state", "leave out the machine's state before and after")
+    .option("--no-own", "leave out the recorder's own events (its pages then have none)")
     .addHelpText("after", EXAMPLES)
     .action(async (command: string[], flags: RecordFlags) => {
       await recordCommand(command, flags);
@@ -74,6 +76,7 @@ async function recordCommand(command: readonly string[], flags: RecordFlags): Pr
       command,
       limit: flags.for ?? null,
       bufferKib: flags.buffer ?? usualBuffer(),
+      leaveOutOwn: !flags.own,
       takeSnapshot: flags.state ? stateOfMachine : null,
       openSink: (about) => openTraceWriter(flags.output, about),
       stop,

@@ -5,6 +5,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/observe/input-error.js";
 import { openTracefs, whyNotRecord } from "../../src/trace/record/tracefs.node.js";
@@ -77,13 +78,11 @@ describe.skipIf(cannot !== null)("recordings", () => {
   it("removes what a killed recording left, and says so", async () => {
     const file = join(scratch(), "t.mdt");
     const args = [MEMDESC, "record", "-o", file, "--no-state", "--", "sleep", "5"];
-    const killed = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const killed = spawn(process.execPath, args, { stdio: "ignore" });
     const gone = new Promise((resolve) => {
       killed.once("exit", resolve);
     });
-    await new Promise((resolve) => {
-      killed.stderr.once("data", resolve);
-    });
+    while (!instances().includes(`memdesc-${killed.pid}`)) await setTimeout(20);
     killed.kill("SIGKILL");
     await gone;
     const left = `memdesc-${killed.pid}`;

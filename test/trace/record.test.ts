@@ -149,6 +149,7 @@ describe.skipIf(cannot !== null)("real recordings", () => {
     command: [],
     limit: 10_000,
     bufferKib: 4096,
+    leaveOutOwn: false,
     takeSnapshot: async () => Uint8Array.of(1),
     openSink: async () => sink,
     stop: new AbortController().signal,
@@ -158,7 +159,7 @@ describe.skipIf(cannot !== null)("real recordings", () => {
     ...changes,
   });
 
-  it("records a command between two states, in order, without the recorder", async () => {
+  it("records a command between two states, in order", async () => {
     const sink = new CountingSink();
     const notes: TraceNote[] = [];
     const command = [
@@ -173,10 +174,19 @@ describe.skipIf(cannot !== null)("real recordings", () => {
     expect(sink.states).toEqual(["before: there at row 0", `after: there at row ${sink.rows}`]);
     // 50 processes, each with some pages.
     expect(sink.counts()["mm_page_alloc"]).toBeGreaterThan(500);
-    expect(sink.pids.has(process.pid)).toBe(false);
+    expect(notes.map((n) => n.text).join()).toMatch(/\d+ of the events are its own/);
     expect(sink.summary?.notes.some((n) => n.subject === "ring buffer")).toBe(false);
     expect([...(sink.summary?.commands.values() ?? [])]).toContain("true");
     expect(instances()).toEqual([]);
+  });
+
+  it("leaves its own events out where asked to", async () => {
+    const kept = new CountingSink();
+    await record(options(kept, { command: ["true"] }));
+    expect(kept.pids.has(process.pid)).toBe(true);
+    const without = new CountingSink();
+    await record(options(without, { command: ["true"], leaveOutOwn: true }));
+    expect(without.pids.has(process.pid)).toBe(false);
   });
 
   it("ends in time, and ends a command that does not", async () => {

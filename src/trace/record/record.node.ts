@@ -20,10 +20,10 @@ import { parseRingStats, type RingStats } from "../ring/stats.js";
 import { Command } from "./command.node.js";
 import { Drain, monotonic } from "./drain.node.js";
 import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./instance.node.js";
-import { LiveMerge } from "./live-merge.js";
+import { LiveMerge, type WriteBatch } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
 import type { CommandEnd, Recorded, RecordOptions, RecordProgress } from "./recording.js";
-import { OwnTasks, TaskNames } from "./tasks.node.js";
+import { OwnTasks, TraceTasks } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
 import { aborted, pause, unlessFailed } from "./waiting.js";
 
@@ -67,7 +67,7 @@ class Recording {
   private readonly drain: Drain;
   private readonly about: TraceAbout;
   private readonly notes: TraceNote[] = [];
-  private readonly names: TaskNames;
+  private readonly tasks: TraceTasks;
   private readonly own: OwnTasks;
   private begun = performance.now();
   private sink: TraceSink | null = null;
@@ -81,8 +81,8 @@ class Recording {
     this.root = tracefs.root;
     const settings: InstanceSettings = { clock: "mono", bufferKib: options.bufferKib };
     this.instance = new TraceInstance(this.root, settings);
-    this.own = new OwnTasks(this.instance);
-    this.names = new TaskNames(this.root);
+    this.own = new OwnTasks(this.instance, options.leaveOutOwn);
+    this.tasks = new TraceTasks(this.root, this.own);
     process.once("exit", this.onExit);
     options.force.addEventListener("abort", () => this.command?.kill(), { once: true });
     try {
@@ -118,10 +118,6 @@ class Recording {
       sink = await this.options.openSink(this.about);
       this.sink = sink;
       this.own.refresh();
-      const own = this.own.leftOut
-        ? "its own events are left out of the trace"
-        : "this kernel cannot leave its own events out; they are in the trace";
-      this.note({ subject: "recorder", text: own });
       const cpuBefore = process.cpuUsage();
       this.instance.start();
       this.begun = performance.now();
@@ -140,14 +136,15 @@ class Recording {
       this.instance.stop();
       this.draining = false;
       await drained;
-      await this.drain.finish((batch) => sink?.write(batch));
+      await this.drain.finish(this.writer(sink));
+      this.sayOwn();
       if (after !== null) await sink.snapshot("after", after.bytes, after.at);
       const lostByCpu = this.countLost();
       const cpu = process.cpuUsage(cpuBefore);
       const seconds = this.seconds();
       await this.removeInstance();
       await sink.end({
-        commands: this.names.names,
+        commands: this.tasks.names(),
         lost: lostByCpu,
         others: this.others(),
         notes: this.notes,
@@ -177,14 +174,14 @@ class Recording {
   /** Empties the buffers and hands on what is in order, until told to end or until something fails. */
   private async drainUntilDone(sink: TraceSink): Promise<void> {
     await Promise.all([this.sweepUntilDone(), this.handOnUntilDone(sink)]);
-    this.names.read();
+    this.tasks.readNames();
   }
 
   /** Waits for nothing but time: what the sink takes long for must not fill the kernel's buffers. */
   private async sweepUntilDone(): Promise<void> {
     while (this.draining) {
       this.own.refresh();
-      this.names.tick();
+      this.tasks.tick();
       this.drain.sweep();
       this.options.onProgress(this.progress());
       // A busy machine must not keep timers and signals from being heard.
@@ -193,10 +190,26 @@ class Recording {
   }
 
   private async handOnUntilDone(sink: TraceSink): Promise<void> {
+    const write = this.writer(sink);
     while (this.draining) {
-      if (!this.held) await this.drain.handOn((batch) => sink.write(batch));
+      if (!this.held) await this.drain.handOn(write);
       await pause(PERIOD / 2);
     }
+  }
+
+  private writer(sink: TraceSink): WriteBatch {
+    return (batch) => {
+      this.tasks.count(batch);
+      return sink.write(batch);
+    };
+  }
+
+  private sayOwn(): void {
+    const { ownEvents } = this.tasks;
+    let text = `${ownEvents} of the events are its own`;
+    if (this.own.leftOut) text = `its own events are left out, but for ${ownEvents}`;
+    else if (this.options.leaveOutOwn) text += "; this kernel cannot leave them out";
+    this.note({ subject: "recorder", text });
   }
 
   /** Resolves when the recording is to end: the command did, the time is over, or we were told. */

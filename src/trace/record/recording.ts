@@ -28,6 +28,8 @@ export interface RecordOptions {
   /** Milliseconds; null for no limit. */
   readonly limit: number | null;
   readonly bufferKib: number;
+  /** Leaves the recorder's own events out, where the kernel can: then its pages are in no event. */
+  readonly leaveOutOwn: boolean;
   /** The machine's state as the bytes of a capture; null to leave the states out. */
   readonly takeSnapshot: (() => Promise<Uint8Array>) | null;
   readonly openSink: (about: TraceAbout) => Promise<TraceSink>;

@@ -131,19 +131,23 @@ export function lines({ notShown }: ReplayReport, designs: readonly Named[]): Ma
         }),
       ]),
     );
+  const fault = (of: "anon" | "file"): Markup =>
+    tr(["fault", of, "0", NONE, ...designs.map(({ cost }) => formatCount(cost.faultLines[of]))]);
   const heads = ["operation", "kind", "order", "sampled", ...designs.map(({ name }) => name)];
   return section(
     "lines",
-    "Cache lines of metadata per allocation and free",
+    "Cache lines of metadata per allocation, free and fault",
     html`${chart}
       <p class="dim">
         <span class="swatch f-alloc"></span>an allocation &ensp;<span class="swatch f-free"></span>a
         free. Distinct lines of 64 bytes touched, mean of the operations that were looked at (one in
         64).
       </p>
-      ${table(heads, rows)}
+      ${table(heads, [...rows, fault("anon"), fault("file")])}
       <p class="dim">
-        Touched, and behind it read&hairsp;/&hairsp;written; a line that is both counts once.
+        Touched, and behind it read&hairsp;/&hairsp;written; a line that is both counts once. Faults,
+        with all that they do to metadata, are measured on a small process of each design, not on
+        the trace: a write to one anonymous page, a read that maps 16 pages of a file.
         ${notShown}
       </p>`,
   );

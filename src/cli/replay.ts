@@ -80,14 +80,14 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   const asked: AnalyseOptions = {
     open: () => openTrace(path),
     ...(await traceSnapshots(path)),
-    onProgress: (rows) => progress.update("events read", rows, 0),
+    onProgress: (rows) => progress.update("reading events", rows, 0),
   };
   const analysis = await analyse(asked);
   const { runReplays } = await import("../report/run-replay.node.js");
   const tasks = designs.map((design) => ({ design, path, frames: analysis.frames, whatIf }));
   const total = analysis.rows * designs.length;
   const replays = await runReplays(tasks, (rows) =>
-    progress.update("events replayed", rows, total),
+    progress.update("replaying events", rows, total),
   );
   process.off("SIGINT", interrupted);
   progress.finish();
@@ -97,6 +97,7 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
     analysis,
     replays,
     asked.before === null ? "empty" : "snapshot",
+    whatIf,
   );
   if (options.html !== undefined) {
     const { renderReplayHtml } = await import("../report/html-replay.js");

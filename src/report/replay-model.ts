@@ -204,7 +204,8 @@ export function meanLines(replay: DesignReplay, what: "alloc" | "free"): number 
 function verdictOf(cost: Omit<DesignCost, "verdict">, today: DesignReplay | null): string {
   const enomem = cost.refused.reduce((sum, r) => sum + r.operations, 0);
   const failed = enomem > 0 ? `; ${enomem.toLocaleString("en-US")} operations refused` : "";
-  if (today === null || cost.design === today.design) return `the measure${failed}`;
+  if (today === null) return `today was not replayed: nothing to put it against${failed}`;
+  if (cost.design === today.design) return `the measure${failed}`;
   const share = (cost.mean - today.mean) / today.mean;
   const saves = `${share <= 0 ? "−" : "+"}${Math.abs(share * 100).toFixed(1)} % metadata`;
   const lines = (what: "alloc" | "free"): string | null => {

@@ -34,8 +34,9 @@ Examples:
   $ memdesc replay trace.dat --json | jq .designs[].peak
 
 What can be changed: file-order, anon-order (user memory in folios of at least that
-order), pcp-high, pcp-batch (limits of the per-CPU lists, in pages). Type tables are
-a part of the design: --design memdesc8,memdesc8+types=2024.
+order), pcp-high, pcp-batch (limits of the per-CPU lists, in pages), free-mib (what
+is free at the beginning, the same frames taken away in every design; nothing is
+reclaimed). Type tables are a part of the design: --design memdesc8+types=2024.
 
 Exit codes: 0 done, 2 could not be done, or the trace is damaged (what comes
 before the damage is replayed).`;

@@ -30,6 +30,7 @@ export function renderReplay(report: ReplayReport, options: ReplayOptions): stri
     trafficLines(report.designs, names, p),
     descriptorLines(report.designs, names, p),
     freeLines(report.designs, names, p),
+    refusedLines(report.designs, names, p),
     verdictLines(report, names, p),
     options.accuracy ? accuracyLines(report, p) : [],
   ];
@@ -90,11 +91,15 @@ function changeLines({
   anonOrder,
   pcpHigh,
   pcpBatch,
+  freeMib,
 }: ReplayReport["whatIf"]): string[] {
   const changes = [
     ...(fileOrder > 0 ? [`file folios of order ${fileOrder} at least`] : []),
     ...(anonOrder > 0 ? [`anonymous folios of order ${anonOrder} at least`] : []),
     ...(pcpHigh === null ? [] : [`per-CPU lists of ${formatCount(pcpHigh)} pages`]),
+    ...(freeMib === null
+      ? []
+      : [`${formatCount(freeMib)} MiB free at the beginning, nothing is reclaimed`]),
     ...(pcpBatch === null ? [] : [`batches of ${formatCount(pcpBatch)} pages`]),
   ];
   return changes.length === 0 ? [] : wrap(changes.join(", "), "changed: ", "  ");
@@ -245,6 +250,23 @@ function freeLines(designs: readonly DesignCost[], names: Names, p: Paint): stri
       ...ends.map((d): Row => [
         names.get(d) ?? d.design,
         ...orders.map((order) => String(d.samples.at(-1)?.free[order] ?? 0)),
+      ]),
+    ],
+  });
+}
+
+/** What each machine could not do; nothing where all could do all. */
+function refusedLines(designs: readonly DesignCost[], names: Names, p: Paint): string[] {
+  if (designs.every((d) => d.firstRefused === null)) return [];
+  const whys = designs[0].refused.map(({ why }) => why);
+  return tableLines({
+    align: right(whys.length + 2),
+    rows: [
+      [p.heading("REFUSED"), "first after", ...whys],
+      ...designs.map((d): Row => [
+        names.get(d) ?? d.design,
+        d.firstRefused === null ? NONE : seconds(d.firstRefused / 1e9),
+        ...d.refused.map(({ operations }) => formatCount(operations)),
       ]),
     ],
   });

@@ -69,6 +69,8 @@ export class Replay {
   splits = 0;
   /** Operations not done, by {@link REFUSALS}. */
   readonly refused = new Float64Array(REFUSALS.length);
+  /** Time of the first allocation that was; −1 for none. */
+  firstRefused = -1;
   #taken = 0;
   #given = 0;
   /** Pages of slabs that came to be and went. */
@@ -137,6 +139,7 @@ export class Replay {
       what === OP_ALLOC
         ? this.#alloc(ops.pfn[i], order, kind, ops.arg[i])
         : this.#free(ops.pfn[i], order);
+    if (!done && this.firstRefused < 0) this.firstRefused = ops.time[i];
     if (words !== null && done) this.lines.add(what, kind, order, words.stop());
     else if (words !== null) words.stop();
     if (this.#until === 0) this.#until = LINES_EVERY;

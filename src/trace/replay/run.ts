@@ -22,7 +22,14 @@ import { Homes } from "./homes.js";
 import type { LinesRow } from "./lines.js";
 import { REFUSALS, Replay } from "./replay.js";
 import type { Sample } from "./series.js";
-import { NO_CHANGE, ordersOf, type ReplayWhatIf, withLimits } from "./what-if.js";
+import {
+  framesToTake,
+  NO_CHANGE,
+  ordersOf,
+  type ReplayWhatIf,
+  takeFrames,
+  withLimits,
+} from "./what-if.js";
 
 /** Frames beyond which words are sparse and lines are not noted: 64 GiB. */
 const SPARSE_FROM = 2 ** 24;
@@ -49,6 +56,8 @@ export interface DesignReplay {
   readonly frees: number;
   readonly splits: number;
   readonly refused: readonly { readonly why: string; readonly operations: number }[];
+  /** When the first allocation was refused, in nanoseconds from the first operation; null for none. */
+  readonly firstRefused: number | null;
   readonly faults: number;
   readonly descriptorsTaken: number;
   readonly descriptorsGiven: number;
@@ -85,6 +94,7 @@ export async function replayDesign(input: ReplayInput): Promise<DesignReplay> {
     parseDesign(input.design),
     sparse ? undefined : (size) => new SampledWords(size),
   );
+  takeFrames(machine, framesToTake(before.classification.objects, whatIf));
   const orders = ordersOf(whatIf);
   const grouped = orders === null ? null : new Grouped(machine, orders);
   const replay = new Replay(machine, new Homes(input.populated), grouped);
@@ -134,6 +144,7 @@ export async function replayDesign(input: ReplayInput): Promise<DesignReplay> {
     frees: replay.frees,
     splits: replay.splits,
     refused: REFUSALS.map((why, i) => ({ why, operations: replay.refused[i] })),
+    firstRefused: replay.firstRefused < 0 ? null : replay.firstRefused - decide.began,
     faults: replay.faults,
     descriptorsTaken: replay.descriptorsTaken,
     descriptorsGiven: replay.descriptorsGiven,

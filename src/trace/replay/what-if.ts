@@ -1,11 +1,14 @@
 /**
- * Changes to a replay: larger folios, other limits of the per-CPU lists.
+ * Changes to a replay: larger folios, other limits of the per-CPU lists, less free memory.
  *
  * Values are read at the border: a name that does not exist or a number out of range
  * is refused by name. The type table is an axis of the design (`memdesc8+types=2024`).
  */
+import type { Machine } from "../../engine/machine.js";
+import { MAX_ORDER, MIGRATE_MOVABLE } from "../../engine/pages/zones.js";
 import { InputError } from "../../observe/input-error.js";
-import { KINDS } from "../../observe/kinds.js";
+import { kindId, KINDS } from "../../observe/kinds.js";
+import type { ObjectRuns } from "../../observe/objects.js";
 import type { Snapshot } from "../../observe/snapshot.js";
 import { ANON, FILE, SHMEM } from "../classify/kinds.js";
 
@@ -16,13 +19,18 @@ export interface ReplayWhatIf {
   /** Pages that a per-CPU list may hold, and that go to or from it at once; null as they were. */
   readonly pcpHigh: number | null;
   readonly pcpBatch: number | null;
+  /** MiB of memory that are free when the trace begins, by the snapshot's own count; null as it was. */
+  readonly freeMib: number | null;
 }
+
+const FREE = kindId("free");
 
 export const NO_CHANGE: ReplayWhatIf = {
   fileOrder: 0,
   anonOrder: 0,
   pcpHigh: null,
   pcpBatch: null,
+  freeMib: null,
 };
 
 const RANGES = {
@@ -30,6 +38,7 @@ const RANGES = {
   "anon-order": [0, 10],
   "pcp-high": [1, 1_000_000],
   "pcp-batch": [1, 100_000],
+  "free-mib": [1, 8_388_608],
 } as const;
 
 type Name = keyof typeof RANGES;
@@ -60,6 +69,7 @@ export function parseReplayWhatIf(items: readonly string[]): ReplayWhatIf {
     anonOrder: values.get("anon-order") ?? 0,
     pcpHigh: values.get("pcp-high") ?? null,
     pcpBatch: values.get("pcp-batch") ?? null,
+    freeMib: values.get("free-mib") ?? null,
   };
 }
 
@@ -71,6 +81,31 @@ export function ordersOf({ fileOrder, anonOrder }: ReplayWhatIf): Uint8Array | n
   orders[SHMEM] = fileOrder;
   orders[ANON] = anonOrder;
   return orders;
+}
+
+const PAGES_PER_MIB = 256;
+
+/**
+ * Frames to be taken away before the trace begins: as many in every design, so that
+ * what a design saves is there to be used. 0 where there is less than is asked for.
+ */
+export function framesToTake(objects: ObjectRuns, { freeMib }: ReplayWhatIf): number {
+  if (freeMib === null) return 0;
+  let free = 0;
+  for (let i = 0; i < objects.length; i++)
+    if (objects.kind[i] === FREE) free += objects.count[i] * objects.pages[i];
+  return Math.max(0, free - freeMib * PAGES_PER_MIB);
+}
+
+/** Takes them, the largest blocks first; gives how many. */
+export function takeFrames(machine: Machine, frames: number): number {
+  let left = frames;
+  for (let order = MAX_ORDER; order >= 0 && left > 0;) {
+    if (left < 1 << order) order--;
+    else if (machine.allocPages(order, MIGRATE_MOVABLE) < 0) order--;
+    else left -= 1 << order;
+  }
+  return frames - left;
 }
 
 /** The machine with other limits of its per-CPU lists. */

@@ -11,7 +11,7 @@ import { formatBytes, formatCount, PAGE_SIZE } from "../units.js";
 import { formatChange } from "./format.js";
 import { box, figure, label, line, strokeOf, WIDTH } from "./html-charts.js";
 import { html, type Markup } from "./html-text.js";
-import { timeChart, type TimeLine } from "./html-time.js";
+import { LETTER, timeChart, type TimeLine } from "./html-time.js";
 import { meanLines, type DesignCost, type ReplayReport } from "./replay-model.js";
 
 /** Order of a page of 2 MiB. */
@@ -25,7 +25,7 @@ export interface Named {
 }
 
 /** Letters a name at the end of a line has room for. */
-const NAME = 18;
+const NAME = 22;
 
 /** Designs with their names and strokes: letters where a name is too long for a chart. */
 export function nameAll(designs: readonly DesignCost[]): Named[] {
@@ -209,8 +209,6 @@ export function ordersChart(kinds: ReplayReport["kinds"]): Markup {
   );
 }
 
-const LINES_LEFT = 150;
-
 /** Mean cache lines of metadata that an allocation and a free touch, by design. */
 export function linesChart(designs: readonly Named[]): Markup | null {
   const means = designs.map((d) => ({
@@ -220,20 +218,21 @@ export function linesChart(designs: readonly Named[]): Markup | null {
   }));
   const most = Math.max(0, ...means.flatMap((m) => [m.alloc ?? 0, m.free ?? 0]));
   if (most === 0) return null;
-  const x = scaleLinear([0, most], [LINES_LEFT, WIDTH - 50]);
+  const left = 16 + Math.max(...means.map(({ name }) => name.length)) * LETTER;
+  const x = scaleLinear([0, most], [left, WIDTH - 50]);
   const bars = means.flatMap((mean, i) => {
     const top = 6 + i * 42;
     const bar = (what: "alloc" | "free", y: number): Markup[] => {
       const value = mean[what];
       if (value === null) return [];
-      const place = { x: LINES_LEFT, y, width: x(value) - LINES_LEFT, height: 15 };
+      const place = { x: left, y, width: x(value) - left, height: 15 };
       return [
         box(`f-${what}`, place, `${mean.name}, ${what}: ${value.toFixed(2)} lines`),
         label(x(value) + 6, y + 12, "start", value.toFixed(1)),
       ];
     };
     return [
-      label(LINES_LEFT - 8, top + 20, "end", mean.name),
+      label(left - 8, top + 20, "end", mean.name),
       ...bar("alloc", top),
       ...bar("free", top + 16),
     ];

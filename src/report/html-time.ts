@@ -28,9 +28,10 @@ export interface TimeChart {
 }
 
 const LEFT = 58;
-/** Room behind the lines: for the stroke beside a name, and for a letter on a phone. */
+/** Room behind the lines for the stroke beside a name. */
 const KEY = 32;
-const LETTER = 8.8;
+/** Room for a letter of a name, in the larger letters of a phone. */
+export const LETTER = 9.6;
 /** Letters after which a name is cut. */
 const NAME_MOST = 22;
 const TOP = 24;
@@ -66,12 +67,10 @@ export function timeChart({ id, title, text, axis, lines }: TimeChart): Markup |
     .map((at) => label(x(at), height - BOTTOM + 15, "middle", showX(at), "dim"));
   const unit = minutes ? "minutes since the first event" : "seconds since the first event";
   const drawn = lines.filter((one) => one.points.length > 0);
-  const seen = new Set<string>();
-  const paths = drawn.map((one) => {
+  const paths = drawn.map((one, i) => {
+    // Where another line is, too: dashed over it, so that both are seen.
+    const over = drawn.slice(0, i).some((other) => isOver(one, other, y)) ? " over" : "";
     const points = path(one, ns, y);
-    // The very line of another: dashed over it, so that both are seen.
-    const over = seen.has(points) ? " over" : "";
-    seen.add(points);
     return html`<polyline class="line ${one.stroke}${over}" points="${points}"><title>${one.name}</title></polyline>`;
   });
   const drawing = figure(id, height, title, text, [
@@ -103,6 +102,13 @@ type Scale = (value: number) => number;
 function path(one: TimeLine, x: Scale, y: Scale): string {
   const tenth = (n: number): string => String(Math.round(n * 10) / 10);
   return one.points.map(([time, value]) => `${tenth(x(time))},${tenth(y(value))}`).join(" ");
+}
+
+/** Whether a line would hide another all the way, being no further from it than its width. */
+function isOver(one: TimeLine, other: TimeLine, y: Scale): boolean {
+  const { points } = other;
+  if (one.points.length !== points.length) return false;
+  return one.points.every(([, value], i) => Math.abs(y(value) - y(points[i][1])) <= 2);
 }
 
 /** Every name beside the end of its line, none over another. */

@@ -146,7 +146,7 @@ describe.skipIf(!existsSync(BROWSER))(`in ${BROWSER} (skipped where it is not th
   it.each([
     ["a phone, dark", 390, "dark"],
     ["a screen, light", 1280, "light"],
-  ] as const)("is quiet and fits on %s", async (_name, width, colorScheme) => {
+  ] as const)("is quiet and fits on %s, long names too", async (_name, width, colorScheme) => {
     const browser = await chromium.launch({
       executablePath: BROWSER,
       args: ["--no-sandbox", "--disable-gpu"],
@@ -156,7 +156,7 @@ describe.skipIf(!existsSync(BROWSER))(`in ${BROWSER} (skipped where it is not th
       const said: string[] = [];
       tab.on("console", (message) => said.push(message.text()));
       tab.on("request", (request) => said.push(request.url()));
-      await tab.setContent(page);
+      await tab.setContent(renderReplayHtml(many(3, (i) => `memdesc16+types=2024${i}+`)));
       // Text that stands outside of its drawing would be cut.
       const facts = await tab.evaluate(`({
         page: document.documentElement.scrollWidth,

@@ -14,6 +14,7 @@ interface ReplayCommand {
   readonly html?: string;
   readonly csv?: string;
   readonly parquet?: string;
+  readonly events?: string;
   readonly accuracy?: boolean;
   readonly whatIf?: readonly string[];
 }
@@ -53,6 +54,7 @@ export function addReplay(program: Command): void {
     .option("--html <file>", "also write it as one HTML page, with charts")
     .option("--csv <file>", "also write the series of all designs as CSV")
     .option("--parquet <file>", "also write the series as Parquet")
+    .option("--events <file>", "also write all events of the trace as Parquet")
     .option("--accuracy", "also print kinds derived against kinds as they were")
     .addHelpText("after", EXAMPLES)
     .action(async (trace: string, options: ReplayCommand) => {
@@ -61,7 +63,7 @@ export function addReplay(program: Command): void {
 }
 
 async function replay(path: string, options: ReplayCommand): Promise<void> {
-  for (const file of [options.html, options.csv, options.parquet])
+  for (const file of [options.html, options.csv, options.parquet, options.events])
     if (file !== undefined) checkWritable(file);
   if (path === "-")
     throw new UsageError("replay reads a trace several times: give a file, not standard input");
@@ -111,6 +113,15 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   if (options.parquet !== undefined) {
     const { writeReplayParquet } = await import("../report/replay-parquet.node.js");
     await writeReplayParquet(options.parquet, report);
+  }
+  if (options.events !== undefined) {
+    const { writeEventsParquet } = await import("../report/events-parquet.node.js");
+    const source = await asked.open();
+    try {
+      await writeEventsParquet(options.events, source);
+    } finally {
+      await source.close();
+    }
   }
   if (options.json === true) await print(`${JSON.stringify(report, null, 2)}\n`);
   else {

@@ -75,6 +75,9 @@ function header(report: ReplayReport): Markup {
     whatIf.fileOrder > 0 ? `file folios of order ${whatIf.fileOrder} at least` : "",
     whatIf.anonOrder > 0 ? `anonymous folios of order ${whatIf.anonOrder} at least` : "",
     whatIf.pcpHigh === null ? "" : `per-CPU lists of ${formatCount(whatIf.pcpHigh)} pages at most`,
+    whatIf.freeMib === null
+      ? ""
+      : `${formatCount(whatIf.freeMib)} MiB free at the beginning, nothing is reclaimed`,
     whatIf.pcpBatch === null ? "" : `per-CPU batches of ${plural(whatIf.pcpBatch, "page")}`,
   ].filter((text) => text !== "");
   const warnings = [

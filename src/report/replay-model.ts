@@ -9,11 +9,11 @@ import { kindId, KINDS, kindOf, type Kind } from "../observe/kinds.js";
 import type { Analysis } from "../trace/analyse.js";
 import type { Accuracy } from "../trace/classify/held.js";
 import { TRACE_RULES } from "../trace/classify/kinds.js";
-import { EV_ALLOC, EV_FREE, EV_FREE_BATCHED, EVENT_NAMES } from "../trace/events.js";
+import { EV_ALLOC, EV_FREE, EVENT_NAMES } from "../trace/events.js";
 import type { DesignReplay } from "../trace/replay/run.js";
 import { NO_CHANGE, ordersOf, type ReplayWhatIf } from "../trace/replay/what-if.js";
 
-export const REPLAY_SCHEMA = "memdesc-replay/1";
+export const REPLAY_SCHEMA = "memdesc/replay/1";
 const ORDERS = 11;
 
 export interface ReplayReport {
@@ -218,6 +218,3 @@ function verdictOf(cost: Omit<DesignCost, "verdict">, today: DesignReplay | null
   const parts = [saves, per, lines("alloc"), lines("free")].filter((part) => part !== null);
   return `${parts.join(", ")}${failed}`;
 }
-
-/** EV_FREE_BATCHED is counted and never replayed. */
-export const REPEATS = EVENT_NAMES[EV_FREE_BATCHED];

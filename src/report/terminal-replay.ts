@@ -277,7 +277,7 @@ function verdictLines(report: ReplayReport, names: Names, p: Paint): string[] {
     const even =
       d.breakEven === null
         ? ""
-        : `; folios from order ${d.breakEven} on take less, this trace's ${d.folioBytesPerPage.toFixed(1)} B a page`;
+        : `; folios from order ${d.breakEven} on take no more, this trace's ${d.folioBytesPerPage.toFixed(1)} B a page`;
     return wrap(
       `${d.verdict}${even}`,
       `${(names.get(d) ?? "").padEnd(NAME_CELLS)} `,

@@ -7,7 +7,7 @@
  * lists, which is quick for operations that touch tens of them. Long runs of equal
  * words (fillRun) count every line that they write.
  */
-import type { Bytes, Ref } from "../../units.js";
+import type { Ref } from "../../units.js";
 import { PlainWords } from "./plain.js";
 import type { LineCount } from "./counted.js";
 
@@ -44,10 +44,6 @@ export class SampledWords extends PlainWords {
   #counting = false;
   readonly #reads = new ShortSet();
   readonly #writes = new ShortSet();
-
-  constructor(size: Bytes) {
-    super(size);
-  }
 
   /** From now on lines are noted, until {@link stop}. */
   start(): void {

@@ -35,17 +35,17 @@ export const kindOfBlock = (word: number): KindId => kindOfAnswer(answerOfBlock(
 export const isTraced = (word: number): boolean => (word & TRACED) !== 0;
 
 export class Frames {
-  readonly #chunks: (Int32Array | null)[] = [];
+  readonly #chunks: (Int32Array | undefined)[] = [];
 
   /** The word of a frame; 0 for one that begins no block. */
   at(pfn: number): number {
     const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
-    return chunk == null ? 0 : chunk[pfn & (CHUNK - 1)];
+    return chunk === undefined ? 0 : chunk[pfn & (CHUNK - 1)];
   }
 
   set(pfn: number, word: number): void {
     const i = pfn >>> CHUNK_SHIFT;
-    while (this.#chunks.length <= i) this.#chunks.push(null);
+    while (this.#chunks.length <= i) this.#chunks.push(undefined);
     const chunk = (this.#chunks[i] ??= new Int32Array(CHUNK));
     chunk[pfn & (CHUNK - 1)] = word;
   }
@@ -64,7 +64,7 @@ export class Frames {
   /** Every block, in order of frames. */
   forEachBlock(visit: (pfn: number, word: number) => void): void {
     for (const [i, chunk] of this.#chunks.entries()) {
-      if (chunk === null) continue;
+      if (chunk === undefined) continue;
       for (let j = 0; j < CHUNK; j++) if (chunk[j] !== 0) visit(i * CHUNK + j, chunk[j]);
     }
   }

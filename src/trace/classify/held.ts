@@ -20,9 +20,17 @@ import {
 import { byRule, R_SNAPSHOT } from "./kinds.js";
 
 /** Kinds whose frames nobody can free: firmware, holes, what was never given out. */
-const NOBODYS: readonly Kind[] = ["free", "reserved", "zero", "offline", "hwpoison"];
-const UNOWNED: readonly Kind[] = [...NOBODYS, "uninitialised", "metadata", "absent"];
-const IS_HELD = KINDS.map((kind) => !UNOWNED.includes(kind));
+const NOBODYS: ReadonlySet<Kind> = new Set<Kind>([
+  "free",
+  "reserved",
+  "zero",
+  "offline",
+  "hwpoison",
+  "uninitialised",
+  "metadata",
+  "absent",
+]);
+const IS_HELD = KINDS.map((kind) => !NOBODYS.has(kind));
 
 /** Every object of a snapshot that somebody holds becomes a block. */
 export function holdAll(frames: Frames, { objects }: Classification): void {

@@ -40,7 +40,7 @@ export class Grouped {
     if (order >= asked) return -1;
     const key = kind * 65_536 + cpu;
     const size = 1 << order;
-    let open = this.#open.get(key);
+    const open = this.#open.get(key);
     // Parts are aligned to their own size, as blocks are.
     const at = open === undefined ? 0 : (open.used + size - 1) & ~(size - 1);
     if (open === undefined || at + size > 1 << asked) {

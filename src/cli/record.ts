@@ -5,9 +5,10 @@
  * The exit code is the recorder's own: 0 where the file is whole, 2 where there is
  * none. What became of the command is said on stderr.
  */
-import { cpus, totalmem } from "node:os";
+import { cpus, machine, release, totalmem } from "node:os";
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import type { TraceOrigin } from "../trace/file/header.js";
 import type { Recorded, RecordProgress } from "../trace/record/recording.js";
 import { formatBytes, formatCount, parseBytes } from "../units.js";
 import { UsageError } from "./fail.js";
@@ -18,6 +19,7 @@ interface RecordFlags {
   readonly output: string;
   readonly for?: number;
   readonly buffer?: number;
+  readonly sample?: number;
   readonly state: boolean;
   readonly own: boolean;
 }
@@ -47,6 +49,7 @@ export function addRecord(program: Command): void {
     .requiredOption("-o, --output <file>", "where to write the trace")
     .option("--for <time>", "end after this time: 30s, 5m, 500ms", parseTime)
     .option("--buffer <size>", "ring buffer per CPU (16 MiB, less on small machines)", parseBuffer)
+    .option("--sample <time>", "read the flags of young frames so often (100ms)", parseSample)
     .option("--no-state", "leave out the machine's state before and after")
     .option("--no-own", "leave out the recorder's own events (its pages then have none)")
     .addHelpText("after", EXAMPLES)
@@ -60,7 +63,7 @@ async function recordCommand(command: readonly string[], flags: RecordFlags): Pr
   const why = whyNotRecord();
   if (why !== null) {
     throw new UsageError(
-      `${why}; traces that come with the package replay without it (memdesc replay --help)`,
+      `${why}; traces that come with the package replay without it (memdesc replay --list)`,
     );
   }
   checkWritable(flags.output);
@@ -77,8 +80,9 @@ async function recordCommand(command: readonly string[], flags: RecordFlags): Pr
       limit: flags.for ?? null,
       bufferKib: flags.buffer ?? usualBuffer(),
       leaveOutOwn: !flags.own,
+      sampleEvery: flags.sample ?? null,
       takeSnapshot: flags.state ? stateOfMachine : null,
-      openSink: (about) => openTraceWriter(flags.output, about),
+      openSink: (about) => openTraceWriter(flags.output, about, originOf(command)),
       stop,
       force,
       onNote: ({ subject, text }) => say(`${subject}: ${text}`),
@@ -89,6 +93,16 @@ async function recordCommand(command: readonly string[], flags: RecordFlags): Pr
     line.finish();
     off();
   }
+}
+
+/** What the file says of machine and workload: nothing that names a person or a place. */
+function originOf(command: readonly string[]): TraceOrigin {
+  return {
+    machine: { machine: machine(), kernel: release(), cpus: String(cpus().length) },
+    // Arguments may hold paths and passwords.
+    command: command.length === 0 ? null : [basename(command[0])],
+    startedMs: Date.now(),
+  };
 }
 
 /** Ends the recording at the first signal, at once and with its command at the second, without a file at the third. */
@@ -154,6 +168,14 @@ function parseTime(value: string): number {
   const milliseconds = Number(m?.[1] ?? 0) * unit;
   if (milliseconds <= 0 || milliseconds > LONGEST)
     throw new InvalidArgumentError("give a time such as 30s, 5m or 500ms, at most 24 days.");
+  return milliseconds;
+}
+
+/** Sweeps hand rows on every 40 ms: looking more often than that sees little new. */
+function parseSample(value: string): number {
+  const milliseconds = parseTime(value);
+  if (milliseconds < 20 || milliseconds > 60_000)
+    throw new InvalidArgumentError("give a time from 20ms to 60s, such as 100ms.");
   return milliseconds;
 }
 

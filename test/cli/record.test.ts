@@ -37,6 +37,7 @@ describe("what record refuses", () => {
     [["record", "-o", "t.mdt", "--for", "3y"], "30s"],
     [["record", "-o", "t.mdt", "--for", "0s"], "30s"],
     [["record", "-o", "t.mdt", "--buffer", "1KiB"], "64 KiB"],
+    [["record", "-o", "t.mdt", "--sample", "1ms"], "20ms"],
   ])("%j", (args, word) => {
     const ran = memdesc(args);
     expect(ran.err).toSatisfy(isOneLine);
@@ -49,7 +50,7 @@ describe("what record refuses", () => {
     () => {
       const ran = memdesc(["record", "-o", join(scratch(), "t.mdt"), "--", "true"]);
       expect(ran.err).toSatisfy(isOneLine);
-      expect(ran.err).toMatch(/needs root; .*replay/);
+      expect(ran.err).toMatch(/needs root; .*memdesc replay --list/);
       expect(ran.code).toBe(2);
     },
   );

@@ -150,6 +150,7 @@ describe.skipIf(cannot !== null)("real recordings", () => {
     limit: 10_000,
     bufferKib: 4096,
     leaveOutOwn: false,
+    sampleEvery: null,
     takeSnapshot: async () => Uint8Array.of(1),
     openSink: async () => sink,
     stop: new AbortController().signal,
@@ -178,6 +179,19 @@ describe.skipIf(cannot !== null)("real recordings", () => {
     expect(sink.summary?.notes.some((n) => n.subject === "ring buffer")).toBe(false);
     expect([...(sink.summary?.commands.values() ?? [])]).toContain("true");
     expect(instances()).toEqual([]);
+  });
+
+  it("looks at young frames, and says at how many", async () => {
+    const sink = new CountingSink();
+    const notes: TraceNote[] = [];
+    const command = ["sh", "-c", "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done"];
+    const changes = { command, sampleEvery: 20, onNote: (n: TraceNote) => notes.push(n) };
+    const recorded = await record(options(sink, changes));
+    const samples = sink.counts()["sample"];
+    expect(samples).toBeGreaterThan(0);
+    expect(sink.rows).toBe(recorded.events + samples);
+    expect(sink.ordered).toBe(true);
+    expect(notes.find((n) => n.subject === "samples")?.text).toMatch(/samples of .* allocations/);
   });
 
   it("leaves its own events out where asked to", async () => {

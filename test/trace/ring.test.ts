@@ -131,6 +131,24 @@ describe("events of a sub-buffer", () => {
     expect(rows[2]).toMatchObject({ kind: EV_SET_MIGRATION, x: 0x105c3c });
   });
 
+  it("gives no frame where an allocation failed, as text does", async () => {
+    const page = new MadePage(0n)
+      .event(FREE_ID, 7, 1, [0xffff_ffff, 0xffff_ffff, 9, 0])
+      .event(FREE_ID, 7, 1, [0xffff_ffff, 0, 9, 0]);
+    const rows = await rowsOfPages(page);
+    expect(rows.map((r) => r.x)).toEqual([-1, 0xffff_ffff]);
+    const narrow = formatText("mm_page_free", FREE_ID, [
+      { type: "unsigned long", name: "pfn", offset: 8, size: 4 },
+      { type: "unsigned int", name: "order", offset: 12, size: 4 },
+    ]);
+    const files = filesOf(new Map([["kmem.mm_page_free.format", narrow]]));
+    const source = await openMade(
+      [cpuOf(0, new MadePage(0n).event(FREE_ID, 7, 1, [0xffff_ffff, 9]).bytes)],
+      [files],
+    );
+    expect((await rowsOf(source))[0]).toMatchObject({ x: -1, a: 9 });
+  });
+
   it("tells present, inverted and empty page-table entries apart", () => {
     expect(frameOfPte(0x12345067 | 0, 0x8000_0001 | 0)).toBe(0x112345);
     expect(frameOfPte(~0x12345fff | 0x166, ~1)).toBe(0x112345);

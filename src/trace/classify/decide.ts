@@ -267,7 +267,20 @@ export class Decide {
 
   #sampled(pfn: number, lo: number, hi: number): void {
     const kind = kindOfFlags(lo, hi);
-    if (kind !== null) this.#says(pfn, byRule(kind, R_SAMPLED), false);
+    if (kind === null) return;
+    // A word without any bit that tells is kernel memory, or a page of the cache that waits
+    // for its LRU list: it overrules what was asked for, not what an event has said.
+    if (kind === KERNEL && this.#isToldByEvent(pfn)) return;
+    this.#says(pfn, byRule(kind, R_SAMPLED), false);
+  }
+
+  #isToldByEvent(pfn: number): boolean {
+    if (!(pfn >= 0 && pfn < FRAMES_MAX)) return false;
+    const waits = this.#waiting.at(pfn);
+    const head = waits === 0 ? this.frames.headOf(pfn) : -1;
+    if (waits === 0 && head < 0) return false;
+    const answer = waits === 0 ? answerOfBlock(this.frames.at(head)) : this.#answer[waits - 1];
+    return STRENGTH[ruleOfAnswer(answer)] > 1;
   }
 
   /** The oldest event leaves the ring and takes effect. */

@@ -20,5 +20,6 @@ export function kindOfFlags(lo: number, hi: number): KindId | null {
   if (has(KPF.ANON)) return ANON;
   if (has(KPF.LRU) || has(KPF.UNEVICTABLE) || has(KPF.MMAP))
     return has(KPF.SWAPBACKED) ? SHMEM : FILE;
-  return KERNEL;
+  // Shared memory that waits for its LRU list.
+  return has(KPF.SWAPBACKED) ? SHMEM : KERNEL;
 }

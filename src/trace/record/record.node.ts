@@ -23,6 +23,7 @@ import { type InstanceSettings, removeStaleInstances, TraceInstance } from "./in
 import { LiveMerge, type WriteBatch } from "./live-merge.js";
 import { RawPipes } from "./pipes.node.js";
 import type { CommandEnd, Recorded, RecordOptions, RecordProgress } from "./recording.js";
+import { sampleText, Sampling } from "./sampling.node.js";
 import { OwnTasks, TraceTasks } from "./tasks.node.js";
 import { openTracefs, type Tracefs } from "./tracefs.node.js";
 import { aborted, pause, unlessFailed } from "./waiting.js";
@@ -69,6 +70,7 @@ class Recording {
   private readonly notes: TraceNote[] = [];
   private readonly tasks: TraceTasks;
   private readonly own: OwnTasks;
+  private readonly sampling: Sampling | null;
   private begun = performance.now();
   private sink: TraceSink | null = null;
   private command: Command | null = null;
@@ -97,6 +99,8 @@ class Recording {
       this.pipes = new RawPipes(this.instance.path, this.cpus);
       this.merge = new LiveMerge(this.cpus, header, table);
       this.drain = new Drain(this.pipes, this.merge, this.cpus.length);
+      const { sampleEvery } = options;
+      this.sampling = sampleEvery === null ? null : new Sampling(sampleEvery);
       this.about = {
         label: options.label,
         format: "ring",
@@ -137,6 +141,7 @@ class Recording {
       this.draining = false;
       await drained;
       await this.drain.finish(this.writer(sink));
+      await this.finishSamples(sink);
       this.sayOwn();
       if (after !== null) await sink.snapshot("after", after.bytes, after.at);
       const lostByCpu = this.countLost();
@@ -173,7 +178,9 @@ class Recording {
 
   /** Empties the buffers and hands on what is in order, until told to end or until something fails. */
   private async drainUntilDone(sink: TraceSink): Promise<void> {
-    await Promise.all([this.sweepUntilDone(), this.handOnUntilDone(sink)]);
+    const goesOn = (): boolean => this.draining;
+    const samples = this.sampling?.run(goesOn);
+    await Promise.all([this.sweepUntilDone(), this.handOnUntilDone(sink), samples]);
     this.tasks.readNames();
   }
 
@@ -192,16 +199,30 @@ class Recording {
   private async handOnUntilDone(sink: TraceSink): Promise<void> {
     const write = this.writer(sink);
     while (this.draining) {
-      if (!this.held) await this.drain.handOn(write);
+      if (!this.held) {
+        await this.drain.handOn(write);
+        // Rows that wait for a full batch would be seen when their frames are old or gone.
+        if (this.sampling !== null) await this.merge.flush(write);
+      }
       await pause(PERIOD / 2);
     }
   }
 
   private writer(sink: TraceSink): WriteBatch {
-    return (batch) => {
+    const write: WriteBatch = (batch) => {
       this.tasks.count(batch);
       return sink.write(batch);
     };
+    return this.sampling?.sampler.through(write) ?? write;
+  }
+
+  /** Samples that waited for the last rows. */
+  private async finishSamples(sink: TraceSink): Promise<void> {
+    const { sampling } = this;
+    if (sampling === null) return;
+    await sampling.sampler.finish((batch) => sink.write(batch));
+    const text = sampleText(sampling.sampler.counts(), sampling.every, sampling.spent);
+    this.note({ subject: "samples", text });
   }
 
   private sayOwn(): void {
@@ -369,6 +390,7 @@ class Recording {
     try {
       // Not there yet where the constructor failed.
       (this.pipes as RawPipes | undefined)?.close();
+      (this.sampling as Sampling | null | undefined)?.close();
       this.instance.remove();
     } catch {
       // The next recording removes what could not be removed now.

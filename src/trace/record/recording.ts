@@ -30,6 +30,8 @@ export interface RecordOptions {
   readonly bufferKib: number;
   /** Leaves the recorder's own events out, where the kernel can: then its pages are in no event. */
   readonly leaveOutOwn: boolean;
+  /** Milliseconds between two looks at the flags of young frames; null for none. */
+  readonly sampleEvery: number | null;
   /** The machine's state as the bytes of a capture; null to leave the states out. */
   readonly takeSnapshot: (() => Promise<Uint8Array>) | null;
   readonly openSink: (about: TraceAbout) => Promise<TraceSink>;

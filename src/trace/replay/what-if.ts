@@ -97,14 +97,27 @@ export function framesToTake(objects: ObjectRuns, { freeMib }: ReplayWhatIf): nu
   return Math.max(0, free - freeMib * PAGES_PER_MIB);
 }
 
-/** Takes them, the largest blocks first; gives how many. */
+/**
+ * Takes them: the same share of the free blocks of every order, so that what is left
+ * is as much in one piece as it was. Gives how many it took.
+ */
 export function takeFrames(machine: Machine, frames: number): number {
+  const share = Math.min(1, frames / machine.freeFrames());
+  const orders = Array.from({ length: MAX_ORDER + 1 }, (_, order) => {
+    const blocks = machine.config.zones.reduce(
+      (n, _z, z) => n + machine.buddy.freeBlocks(z, order),
+      0,
+    );
+    return Math.floor(blocks * share);
+  });
   let left = frames;
-  for (let order = MAX_ORDER; order >= 0 && left > 0;) {
-    if (left < 1 << order) order--;
-    else if (machine.allocPages(order, MIGRATE_MOVABLE) < 0) order--;
-    else left -= 1 << order;
+  for (let order = MAX_ORDER; order >= 0; order--) {
+    for (let i = 0; i < orders[order] && left >= 1 << order; i++) {
+      if (machine.allocPages(order, MIGRATE_MOVABLE) < 0) break;
+      left -= 1 << order;
+    }
   }
+  while (left > 0 && machine.allocPages(0, MIGRATE_MOVABLE) >= 0) left--;
   return frames - left;
 }
 

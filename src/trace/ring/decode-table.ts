@@ -26,6 +26,9 @@ export const READ_PAGE = 9;
 export const READ_PAGES = 10;
 /** 64 bits of a page-table entry, of which the frame. */
 export const READ_PTE = 11;
+/** A frame of 64 or 32 bits, of which all ones are none: an allocation that failed. */
+export const READ_PFN = 12;
+export const READ_PFN_32 = 13;
 
 /** What the twelve integers of a slot are. */
 export const SLOT_KIND = 0;
@@ -140,7 +143,7 @@ function readingOf(field: FormatField, form: FieldForm): number | null {
     case "pte":
       return long ? READ_PTE : null;
     case "pfn":
-      return width[0];
+      return long ? READ_PFN : field.size === 4 ? READ_PFN_32 : null;
     case "number":
     case "gfp":
     case "lru-flags":

@@ -4,7 +4,8 @@
  * 64 bits become a double by halves: frames, pages of addresses and sizes are below
  * 2^53 and exact, and no bigint is made on the way.
  *
- * Facts: arch/x86/include/asm/pgtable_64.h and pgtable-invert.h, include/linux/swapops.h
+ * Facts: include/trace/events/kmem.h (mm_page_alloc: −1UL where there was no page);
+ * arch/x86/include/asm/pgtable_64.h and pgtable-invert.h, include/linux/swapops.h
  * (SWP_PFN_BITS, swp_offset_pfn()) for page-table entries.
  */
 import {
@@ -15,6 +16,8 @@ import {
   READ_NONE,
   READ_PAGE,
   READ_PAGES,
+  READ_PFN,
+  READ_PFN_32,
   READ_PTE,
   READ_U16,
   READ_U32,
@@ -29,7 +32,9 @@ export function readLarge(words: Int32Array, bytes: Uint8Array, at: number, how:
   const low = words[at >> 2];
   if (how === READ_U32) return low >>> 0;
   if (how === READ_I32) return low;
+  if (how === READ_PFN_32) return low === -1 ? -1 : low >>> 0;
   const high = words[(at >> 2) + 1];
+  if (how === READ_PFN && low === -1 && high === -1) return -1;
   return how === READ_I64 ? (low >>> 0) + high * 2 ** 32 : ofLong(low, high, how);
 }
 

@@ -213,6 +213,19 @@ describe("what decides a kind", () => {
     ).toBe("anon");
   });
 
+  test("flags without a bit that tells outdo gfp flags, and no event", () => {
+    const bare = (b: EventBatch): void => b.push(3, EV_SAMPLE, 0, 1, 7, 1 << 3, 0, 0);
+    expect(kindWith(bare)).toBe("kernel");
+    expect(
+      kindWith((b) => {
+        b.push(2, EV_CACHE_ADD, 0, 1, 7, 0, 1, 0);
+        bare(b);
+      }),
+    ).toBe("file");
+    // Swap-backed, and not yet on an LRU list.
+    expect(kindWith((b) => b.push(3, EV_SAMPLE, 0, 1, 7, 1 << 14, 0, 0))).toBe("shmem");
+  });
+
   test("out of the page cache without having come in: shared memory", () => {
     expect(kindWith((b) => b.push(2, EV_CACHE_DELETE, 0, 1, 7, 0, 1, 0))).toBe("shmem");
   });

@@ -16,6 +16,7 @@ import {
 import { OP_ALLOC, OP_FREE, OP_SPLIT, OpBatch } from "../../src/trace/classify/ops.js";
 import {
   EV_ALLOC,
+  EV_CACHE_ADD,
   EV_CACHE_DELETE,
   EV_FREE,
   EV_LRU_INSERTION,

@@ -246,6 +246,8 @@ describe("what decides a kind", () => {
     ["kernel", "gfp-account", 1, 0x440dc0],
     ["slab", "gfp-slab", 0, 0x52cc0],
     ["slab", "gfp-slab", 3, 0xd2050],
+    ["slab", "gfp-slab", 1, 0xd20c0],
+    ["kernel", "gfp-fragment", 3, 0x528c0],
     ["kernel", "gfp-account", 0, 0x400cc2],
     ["kernel", "gfp-kernel", 0, 0x2800],
   ])("flags alone: %s by %s, order %i, gfp %i", (kind, rule, order, gfp) => {

@@ -56,6 +56,10 @@ export const TRACE_RULES: readonly TraceRule[] = [
     name: "gfp-buffer",
     goesBy: "COMP with NOFAIL or NOWAIT, none of NORETRY, ZERO, ACCOUNT: cache of a block device",
   },
+  {
+    name: "gfp-fragment",
+    goesBy: "order above 0, as a slab but with IO, FS and KSWAPD_RECLAIM: fragments of a socket",
+  },
 ];
 
 export const R_SAMPLED = 1;
@@ -74,6 +78,7 @@ export const R_GFP_KERNEL = 13;
 export const R_SNAPSHOT = 14;
 export const R_GFP_COPY = 15;
 export const R_GFP_BUFFER = 16;
+export const R_GFP_FRAGMENT = 17;
 
 /** Bits of gfp_t that rules look at: the same from 5.15 to 6.18. */
 const GFP_HIGHMEM = 1 << 1;
@@ -115,7 +120,8 @@ export function byFlags(order: number, gfp: number): number {
   if ((gfp & GFP_MOVABLE) !== 0) return movable(gfp);
   if (order === 0 && (gfp & TABLE) === TABLE && (gfp & GFP_HIGHMEM) === 0)
     return ANSWER(PAGE_TABLE, R_GFP_PAGE_TABLE);
-  if ((gfp & SLAB_TRY) === SLAB_TRY && (gfp & GFP_ZERO) === 0) return ANSWER(SLAB, R_GFP_SLAB);
+  if ((gfp & SLAB_TRY) === SLAB_TRY && (gfp & GFP_ZERO) === 0)
+    return isFragment(order, gfp) ? ANSWER(KERNEL, R_GFP_FRAGMENT) : ANSWER(SLAB, R_GFP_SLAB);
   if ((gfp & GFP_ACCOUNT) !== 0) return ANSWER(KERNEL, R_GFP_ACCOUNT);
   if (isBuffer(gfp)) return ANSWER(FILE, R_GFP_BUFFER);
   return ANSWER(KERNEL, R_GFP_KERNEL);
@@ -126,6 +132,15 @@ function movable(gfp: number): number {
   if (user && (gfp & GFP_ZERO) !== 0) return ANSWER(ANON, R_GFP_ANON);
   if (user && (gfp & (GFP_WRITE | GFP_NORETRY)) === 0) return ANSWER(ANON, R_GFP_COPY);
   return ANSWER(FILE, R_GFP_MOVABLE);
+}
+
+/**
+ * skb_page_frag_refill takes the socket's GFP_KERNEL less direct reclaim. A slab of that order
+ * loses kswapd's with it (allocate_slab), and one that may not wait never had IO and FS.
+ */
+function isFragment(order: number, gfp: number): boolean {
+  const asked = GFP_IO | GFP_FS | GFP_KSWAPD_RECLAIM;
+  return order > 0 && (gfp & asked) === asked && (gfp & GFP_DIRECT_RECLAIM) === 0;
 }
 
 /** Pages of a block device in the page cache: file system metadata, which cannot wait or must not fail. */

@@ -18,6 +18,7 @@ import { live } from "./live.js";
 import { CLI } from "./places.js";
 import { note, progress } from "./print.js";
 import { processes } from "./process.js";
+import { replay } from "./replay.js";
 import type { Section } from "./section.js";
 import { traceFile } from "./trace-file.js";
 import { traceParse } from "./trace-parse.js";
@@ -37,6 +38,7 @@ const SECTIONS: readonly Section[] = [
   traceParse,
   traceText,
   traceFile,
+  replay,
 ];
 
 function fail(message: string): never {

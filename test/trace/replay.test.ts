@@ -14,7 +14,7 @@ import { KINDS, kindId } from "../../src/observe/kinds.js";
 import { Decide } from "../../src/trace/classify/decide.js";
 import { orderOfBlock } from "../../src/trace/classify/frames.js";
 import { OpBatch } from "../../src/trace/classify/ops.js";
-import type { EventBatch } from "../../src/trace/events.js";
+import { EV_ALLOC, EV_FREE, EventBatch, type EventKind } from "../../src/trace/events.js";
 import { Grouped } from "../../src/trace/replay/grouped.js";
 import { Homes } from "../../src/trace/replay/homes.js";
 import { Replay } from "../../src/trace/replay/replay.js";
@@ -90,6 +90,76 @@ describe.each(DESIGNS)("%s", (design) => {
         expect(empty.freeFrames() + empty.heap.held()).toBe(2048);
       }),
       { numRuns: 6, seed: 7 },
+    );
+  });
+});
+
+describe("events in any order, of any numbers", () => {
+  /** A batch of anything: kinds, frames and orders that a damaged trace may say. */
+  const anything = fc.array(
+    fc.record({
+      kind: fc.integer({ min: 0, max: 63 }),
+      x: fc.oneof(
+        fc.integer({ min: 0, max: 600 }),
+        fc.constantFrom(-1, 2 ** 31, 2 ** 53, -(2 ** 40), 0.5),
+      ),
+      a: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.constantFrom(-1, 11, 2 ** 31 - 1)),
+      b: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+      c: fc.integer({ min: -1, max: 40 }),
+      cpu: fc.integer({ min: 0, max: 65_535 }),
+    }),
+    { maxLength: 400 },
+  );
+
+  test.each(["today", "memdesc8"])("leave a machine of %s whose rules hold", (design) => {
+    fc.assert(
+      fc.property(anything, (events) => {
+        const batch = new EventBatch(events.length + 1);
+        for (const [i, e] of events.entries())
+          batch.push(i * 1000, e.kind as EventKind, e.cpu, 1, e.x, e.a, e.b, e.c);
+        const machine = machineOf(design);
+        const { replay, decide } = replayed(machine, batch);
+        expect(inspectMachine(machine, { given, held: claims(machine, decide, replay) })).toEqual(
+          [],
+        );
+        const { tally } = decide;
+        const recorded = tally.events[EV_ALLOC] + tally.events[EV_FREE];
+        expect(tally.allocations + tally.frees + tally.unknownFrees + tally.impossible).toBe(
+          recorded,
+        );
+      }),
+      { numRuns: 60, seed: 9 },
+    );
+  });
+
+  test("a workload shuffled is followed as far as it can be", () => {
+    fc.assert(
+      fc.property(steps, fc.integer(), (numbers, salt) => {
+        const load = new Workload(512);
+        for (const n of numbers) load.step(n);
+        const { batch } = load;
+        const order = Array.from({ length: batch.length }, (_, i) => i).toSorted(
+          (a, b) => (Math.imul(a ^ salt, 0x9e3779b1) | 0) - (Math.imul(b ^ salt, 0x9e3779b1) | 0),
+        );
+        const mixed = new EventBatch(batch.length + 1);
+        for (const [at, i] of order.entries())
+          mixed.push(
+            at * 1000,
+            batch.kind[i] as EventKind,
+            0,
+            1,
+            batch.x[i],
+            batch.a[i],
+            batch.b[i],
+            0,
+          );
+        const machine = machineOf("memdesc16");
+        const { replay, decide } = replayed(machine, mixed);
+        expect(inspectMachine(machine, { given, held: claims(machine, decide, replay) })).toEqual(
+          [],
+        );
+      }),
+      { numRuns: 30, seed: 10 },
     );
   });
 });

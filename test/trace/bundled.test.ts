@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { listBundledTraces, tracePath } from "../../src/trace/bundled.node.js";
-import { EVENT_NAMES } from "../../src/trace/events.js";
+import { EV_ALLOC, EVENT_NAMES } from "../../src/trace/events.js";
 import { openTraceFile } from "../../src/trace/file/reader.node.js";
 import { refusal } from "../observe/helpers.js";
 import { CountingSink } from "./counting-sink.js";
@@ -30,7 +30,7 @@ describe("bundled traces", () => {
       await writeTrace(file, sink);
       expect(file.damage).toBeNull();
       expect(sink.ordered).toBe(true);
-      expect(sink.counts()[EVENT_NAMES[2]]).toBeGreaterThan(1000);
+      expect(sink.counts()[EVENT_NAMES[EV_ALLOC]]).toBeGreaterThan(1000);
       expect(file.header.command).toHaveLength(1);
       const words = JSON.stringify([file.header, file.notes, [...file.commands]]);
       expect(words).not.toMatch(/\/(home|root|tmp|work)\b/);
@@ -50,9 +50,9 @@ describe("bundled traces", () => {
     writeFileSync(path, "");
     expect(tracePath(path)).toBe(path);
     expect(tracePath(join(path, "below"))).toBe(join(path, "below"));
-    expect(refusal(() => tracePath("nonesuch")).message).toBe(
-      "nonesuch: there is no such file, and no bundled trace of that name",
+    expect(refusal(() => tracePath("nonesuch")).message).toMatch(
+      /^nonesuch: there is no such file, and no bundled trace of that name .*--list/,
     );
-    expect(refusal(() => tracePath("a/b.mdt")).message).toMatch(/no such file or folder/);
+    expect(tracePath("no/such.mdt")).toBe("no/such.mdt");
   });
 });

@@ -89,6 +89,11 @@ export interface DesignCost extends DesignReplay {
 export const NOT_SHOWN =
   "No trace shows lookups, reverse-map walks and LRU scans: what an indirection costs there is not in these figures.";
 
+/**
+ * Puts a trace and its replays into one report (docs/replay-schema.md): shares, sums and
+ * differences to the design `today` where it is among them. `begins` says what the
+ * machines began as.
+ */
 export function replayReport(
   source: string,
   analysis: Analysis,

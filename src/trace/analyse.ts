@@ -70,6 +70,12 @@ export interface AnalyseOptions {
   readonly onProgress?: (rows: number) => void;
 }
 
+/**
+ * Reads a trace from its beginning to its end and says what it is: every event counted,
+ * every allocation and free decided, kinds against the snapshot after it. It opens the
+ * trace once, or twice where there is such a snapshot. Times are nanoseconds. Throws
+ * InputError where the trace cannot be opened; damage inside it is in the answer.
+ */
 export async function analyse(options: AnalyseOptions): Promise<Analysis> {
   const { after, afterAt } = options;
   if (after === null) return (await pass(options)).analysis;

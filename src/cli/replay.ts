@@ -16,6 +16,7 @@ interface ReplayCommand {
   readonly parquet?: string;
   readonly events?: string;
   readonly accuracy?: boolean;
+  readonly list?: boolean;
   readonly whatIf?: readonly string[];
 }
 
@@ -28,7 +29,8 @@ a trace.dat, or text of trace_pipe, trace-cmd report or perf script; any of them
 may be packed (.zst, .gz).
 
 Examples:
-  $ memdesc replay build.mdt                      every design
+  $ memdesc replay compile                        a bundled trace, on every design
+  $ memdesc replay build.mdt                      one of yours
   $ memdesc replay build.mdt --design today,memdesc8 --html build.html
   $ memdesc replay build.mdt --accuracy           and what was guessed wrong
   $ memdesc replay build.mdt --what-if file-order=4,pcp-high=512
@@ -47,7 +49,7 @@ export function addReplay(program: Command): void {
     .command("replay")
     .summary("replay a recorded workload on every design")
     .description("Replays the page events of a real workload, one machine per design.")
-    .argument("<trace>", "trace file, folder of ring buffers, trace.dat or text")
+    .argument("[trace]", "trace file, folder of ring buffers, trace.dat, text, or a bundled name")
     .option("--design <list>", DESIGNS_HELP, collectDesigns)
     .option("--what-if <name=value>", "change the replay; repeatable", collectWhatIf)
     .option("--json", "print the report as JSON (docs/replay-schema.md)")
@@ -57,19 +59,33 @@ export function addReplay(program: Command): void {
     .option("--events <file>", "also write all events of the trace as Parquet")
     .option("--accuracy", "also print kinds derived against kinds as they were")
     .addHelpText("after", EXAMPLES)
-    .action(async (trace: string, options: ReplayCommand) => {
-      await replay(trace, options);
+    .option("--list", "name the bundled traces")
+    .action(async (trace: string | undefined, options: ReplayCommand) => {
+      if (options.list === true) await list(trace, options);
+      else if (trace === undefined)
+        throw new UsageError("name a trace, or give --list to see the bundled ones");
+      else await replay(trace, options);
     });
 }
 
-async function replay(path: string, options: ReplayCommand): Promise<void> {
+async function list(trace: string | undefined, options: ReplayCommand): Promise<void> {
+  if (trace !== undefined) throw new UsageError("--list takes no trace");
+  const { listBundledTraces } = await import("../trace/bundled.node.js");
+  const bundled = listBundledTraces();
+  const lines = bundled.map(({ name, about }) => `${name.padEnd(10)} ${about}\n`);
+  await print(options.json === true ? `${JSON.stringify(bundled, null, 2)}\n` : lines.join(""));
+}
+
+async function replay(asked: string, options: ReplayCommand): Promise<void> {
   for (const file of [options.html, options.csv, options.parquet, options.events])
     if (file !== undefined) checkWritable(file);
-  if (path === "-")
+  if (asked === "-")
     throw new UsageError("replay reads a trace several times: give a file, not standard input");
   const designs = await canonicalDesigns(options.design, "--design");
   const { parseReplayWhatIf } = await import("../trace/replay/what-if.js");
   const whatIf = parseReplayWhatIf(options.whatIf ?? []);
+  const { tracePath } = await import("../trace/bundled.node.js");
+  const path = tracePath(asked);
   const { openTrace } = await import("../trace/open.node.js");
   const { traceSnapshots } = await import("../trace/input.node.js");
   const { analyse } = await import("../trace/analyse.js");
@@ -80,12 +96,12 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
     process.exit(INTERRUPTED);
   };
   process.once("SIGINT", interrupted);
-  const asked: AnalyseOptions = {
+  const reading: AnalyseOptions = {
     open: () => openTrace(path),
     ...(await traceSnapshots(path)),
     onProgress: (rows) => progress.update("reading events", rows, 0),
   };
-  const analysis = await analyse(asked);
+  const analysis = await analyse(reading);
   const { runReplays } = await import("../report/run-replay.node.js");
   const tasks = designs.map((design) => ({ design, path, frames: analysis.frames, whatIf }));
   const total = analysis.rows * designs.length;
@@ -96,10 +112,10 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   progress.finish();
   const { replayReport } = await import("../report/replay-model.js");
   const report = replayReport(
-    path,
+    asked,
     analysis,
     replays,
-    asked.before === null ? "empty" : "snapshot",
+    reading.before === null ? "empty" : "snapshot",
     whatIf,
   );
   if (options.html !== undefined) {
@@ -116,7 +132,7 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   }
   if (options.events !== undefined) {
     const { writeEventsParquet } = await import("../report/events-parquet.node.js");
-    const source = await asked.open();
+    const source = await reading.open();
     try {
       await writeEventsParquet(options.events, source);
     } finally {
@@ -131,7 +147,7 @@ async function replay(path: string, options: ReplayCommand): Promise<void> {
   }
   if (analysis.damage !== null) {
     const { where, why } = analysis.damage;
-    process.stderr.write(`memdesc: ${path}: damaged at ${where}: ${why}; replayed up to there\n`);
+    process.stderr.write(`memdesc: ${asked}: damaged at ${where}: ${why}; replayed up to there\n`);
     process.exitCode = CANNOT;
   }
 }

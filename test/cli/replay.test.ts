@@ -184,6 +184,44 @@ describe("a small trace", () => {
   });
 });
 
+describe("the bundled traces", () => {
+  const listed = JSON.parse(memdesc(["replay", "--list", "--json"]).out) as readonly {
+    readonly name: string;
+  }[];
+
+  it("are listed by the name that replays them", () => {
+    const { code, out } = memdesc(["replay", "--list"]);
+    expect(code).toBe(0);
+    expect(listed.length).toBeGreaterThanOrEqual(2);
+    for (const { name } of listed) expect(out).toContain(`${name} `);
+  });
+
+  it.each(listed)(
+    "$name: every kind at least 95 % right, nothing lost, nothing refused by the machine",
+    ({ name }) => {
+      const { code, out } = memdesc(["replay", name, "--design", "memdesc8", "--json"]);
+      expect(code).toBe(0);
+      const report = reportOf(out);
+      checkSums(report);
+      expect(report.trace).toMatchObject({ begins: "snapshot", lost: 0 });
+      for (const { pages, right } of report.against?.accuracy.rows ?? [])
+        expect(right).toBeGreaterThanOrEqual(pages * 0.95);
+      expect(report.designs[0].refused.every((r) => r.operations === 0)).toBe(true);
+    },
+  );
+
+  it("cut or changed, one is replayed up to the damage, and the end is 2", () => {
+    const whole = readFileSync(join(ROOT, "data/traces/compile.mdt"));
+    const file = join(scratch(), "cut.mdt");
+    writeFileSync(file, whole.subarray(0, Math.floor(whole.length * 0.6)));
+    const cut = memdesc(["replay", file, "--design", "memdesc8", "--json"]);
+    expect(cut.code).toBe(2);
+    expect(cut.err).toMatch(/damaged at .*byte \d+/);
+    expect(reportOf(cut.out).events).toBeGreaterThan(0);
+    checkSums(reportOf(cut.out));
+  });
+});
+
 describe("what cannot be replayed", () => {
   const cannot = (args: readonly string[]): string => {
     const { code, err } = memdesc(["replay", ...args]);

@@ -81,7 +81,7 @@ const SAME: Partial<Record<Kind, Kind>> = { ksm: "anon" };
 
 /**
  * Puts what the trace allocated against the real kinds: blocks that were there before
- * the snapshot was read (`born` by millisecond + 1, at `since` at the latest) and are
+ * the millisecond `since` in which the reading of the snapshot began (`born` counts from 1) and are
  * still, so that it does not matter when each frame was read.
  */
 export function accuracyOf(
@@ -92,7 +92,7 @@ export function accuracyOf(
 ): Accuracy {
   const table = KINDS.map(() => new Float64Array(KINDS.length));
   frames.forEachBlock((pfn, word) => {
-    if (!isTraced(word) || born.at(pfn) - 1 > since) return;
+    if (!isTraced(word) || born.at(pfn) > since) return;
     const derived = table[kindOfBlock(word)];
     const end = Math.min(kinds.length, pfn + (1 << orderOfBlock(word)));
     for (let at = pfn; at < end; at++) derived[kinds[at]]++;

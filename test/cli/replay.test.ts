@@ -197,15 +197,18 @@ describe("the bundled traces", () => {
   });
 
   it.each(listed)(
-    "$name: every kind at least 95 % right, nothing lost, nothing refused by the machine",
+    "$name: at least 95 % right, nothing lost, nothing refused by the machine",
     ({ name }) => {
       const { code, out } = memdesc(["replay", name, "--design", "memdesc8", "--json"]);
       expect(code).toBe(0);
       const report = reportOf(out);
       checkSums(report);
       expect(report.trace).toMatchObject({ begins: "snapshot", lost: 0 });
-      for (const { pages, right } of report.against?.accuracy.rows ?? [])
-        expect(right).toBeGreaterThanOrEqual(pages * 0.95);
+      // They are short: a kind of which a handful is alive at the end says nothing in percent.
+      const { accuracy } = report.against ?? { accuracy: { pages: 0, right: -1, rows: [] } };
+      expect(accuracy.right).toBeGreaterThanOrEqual(accuracy.pages * 0.95);
+      for (const { pages, right } of accuracy.rows)
+        expect(right).toBeGreaterThanOrEqual(Math.min(pages * 0.95, pages - 5));
       expect(report.designs[0].refused.every((r) => r.operations === 0)).toBe(true);
     },
   );

@@ -18,7 +18,11 @@ import { live } from "./live.js";
 import { CLI } from "./places.js";
 import { note, progress } from "./print.js";
 import { processes } from "./process.js";
+import { replay } from "./replay.js";
 import type { Section } from "./section.js";
+import { traceFile } from "./trace-file.js";
+import { traceParse } from "./trace-parse.js";
+import { traceText } from "./trace-text.js";
 import { whole } from "./whole.js";
 
 const SECTIONS: readonly Section[] = [
@@ -31,6 +35,10 @@ const SECTIONS: readonly Section[] = [
   device,
   large,
   lines,
+  traceParse,
+  traceText,
+  traceFile,
+  replay,
 ];
 
 function fail(message: string): never {

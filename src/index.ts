@@ -269,3 +269,19 @@ export { inspect } from "./report/build-inspect.node.js";
 export { buildPage } from "./report/build-page.node.js";
 export type { InspectReport } from "./report/model.js";
 export type { PageReport } from "./report/page-model.js";
+
+// Recorded workloads.
+export { openTrace } from "./trace/open.node.js";
+export { emptyMachine, traceSnapshots } from "./trace/input.node.js";
+export { EVENT_NAMES, EventBatch, EVENTS } from "./trace/events.js";
+export type { EventKind, EventSpec } from "./trace/events.js";
+export type { ByteReader, Damage, EventSource, TraceAbout, TraceNote } from "./trace/source.js";
+export type { TraceSink } from "./trace/sink.js";
+export { openTraceWriter } from "./trace/file/writer.node.js";
+export { writeTrace } from "./trace/file/import.node.js";
+export { analyse } from "./trace/analyse.js";
+export type { Analysis, AnalyseOptions, Described } from "./trace/analyse.js";
+export { replayDesign } from "./trace/replay/run.js";
+export type { DesignReplay, ReplayInput } from "./trace/replay/run.js";
+export { replayReport } from "./report/replay-model.js";
+export type { DesignCost, ReplayReport } from "./report/replay-model.js";

@@ -8,6 +8,8 @@ import type { Builders } from "./builders.js";
 import { addCapture } from "./capture.js";
 import { addInspect } from "./inspect.js";
 import { addPage } from "./page.js";
+import { addRecord } from "./record.js";
+import { addReplay } from "./replay.js";
 import { addRun } from "./run.js";
 
 const EXAMPLES = `
@@ -17,6 +19,8 @@ Examples:
   $ sudo memdesc capture web01.memdesc     make a capture
   $ memdesc page 0x1a2b3 web01.memdesc     one page, bit by bit
   $ memdesc run folio-life                 a scenario, step by step
+  $ sudo memdesc record -o b.mdt -- make   what a build does with its pages
+  $ memdesc replay build.mdt               a recorded workload, on every design
 
 memdesc COMMAND --help tells more. Exit codes: 0 done, 1 the answer is no,
 2 could not be done.`;
@@ -32,6 +36,8 @@ export function makeProgram(builders: Builders): Command {
   addCapture(program);
   addPage(program, builders.page);
   addRun(program);
+  addRecord(program);
+  addReplay(program);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ outputError: writeOneLine });
   }

@@ -133,6 +133,12 @@ ${label(x(Math.max(filled, design.total)) + 6, middle, "start", formatBytes(desi
 
 type Curve = InspectReport["breakEven"][number];
 
+/** The stroke of a design by its place, today's first: six colours, then the same dashed. */
+export function strokeOf(place: number): string {
+  if (place === 0) return "s0";
+  return `s${1 + ((place - 1) % 6)}${place > 6 ? " again" : ""}`;
+}
+
 /** Bytes per folio against its order, every design and today, logarithmic. */
 export function breakEvenChart(curves: readonly Curve[]): Markup {
   const height = 300;
@@ -152,10 +158,10 @@ export function breakEvenChart(curves: readonly Curve[]): Markup {
     line("axis", 60, y(value), WIDTH - 20, y(value)),
     label(54, y(value) + 4, "end", formatCount(value), "dim"),
   ]);
-  const ticks = orders.map((o) => label(x(o) ?? 0, height - 16, "middle", String(o), "dim"));
+  const ticks = orders.map((o) => label(x(o) ?? 0, height - 18, "middle", String(o), "dim"));
   const paths = series.map((one, i) => {
     const points = one.values.map((v, k) => `${px(x(orders[k]) ?? 0)},${px(y(Math.max(v, 1)))}`);
-    return html`<polyline class="line s${i % 7}" points="${points.join(" ")}"><title>${one.name}</title></polyline>`;
+    return html`<polyline class="line ${strokeOf(i)}" points="${points.join(" ")}"><title>${one.name}</title></polyline>`;
   });
   const axis = "order of the folio (bytes that describe it, logarithmic)";
   const text = curves
@@ -166,7 +172,7 @@ export function breakEvenChart(curves: readonly Curve[]): Markup {
     height,
     "Bytes that describe one folio, by order",
     `Cheaper than today, ${text}`,
-    [...grid, ...ticks, ...paths, label(WIDTH / 2, height - 2, "middle", axis, "dim")],
+    [...grid, ...ticks, ...paths, label(WIDTH / 2, height - 4, "middle", axis, "dim")],
   );
 }
 
@@ -177,7 +183,7 @@ export function curveKey(curves: readonly Curve[]): Markup {
     ${names.map(
       (name, i) =>
         html`<svg class="key" viewBox="0 0 24 10" aria-hidden="true">
-            <line class="line s${i % 7}" x1="0" x2="24" y1="5" y2="5" />
+            <line class="line ${strokeOf(i)}" x1="0" x2="24" y1="5" y2="5" />
           </svg>
           ${name} &ensp;`,
     )}
@@ -188,6 +194,7 @@ function short(name: string): string {
   return name.length <= 15 ? name : `${name.slice(0, 14)}…`;
 }
 
-function px(value: number): string {
+/** A place in a drawing, to a hundredth of its unit. */
+export function px(value: number): string {
   return String(Math.round(value * 100) / 100);
 }

@@ -55,7 +55,7 @@ svg text{fill:var(--fg)}svg .dim{fill:var(--dim);font-size:11px}
 .waste{fill:var(--waste);background:var(--waste)}
 .line{fill:none;stroke-width:2}
 .s0{stroke:var(--fg);stroke-dasharray:5 3}.s1{stroke:#2f7fd1}.s2{stroke:#e07b39}.s3{stroke:#4f9d4f}
-.s4{stroke:#c0508f}.s5{stroke:#8a63c9}.s6{stroke:#c9a227}
+.s4{stroke:#c0508f}.s5{stroke:#8a63c9}.s6{stroke:#c9a227}.again{stroke-dasharray:2 3}
 details{margin:.6rem 0}summary{cursor:pointer}
 dl{font-size:.9rem}dt{font-weight:600;margin-top:.5rem}dd{margin:0 0 0 1rem}
 ${rules.join("\n")}

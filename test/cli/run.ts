@@ -30,7 +30,10 @@ function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv
 function ran(result: SpawnSyncReturns<string>): Ran {
   if (result.error !== undefined) throw result.error;
   // How long a run takes is the machine's business, and so is whether it says how far it is.
-  const err = result.stderr.replace(/^memdesc: (building|reading|running) .*…[^\n]*\n/gm, "");
+  const err = result.stderr.replace(
+    /^memdesc: (building|reading|replaying|running) .*…[^\n]*\n/gm,
+    "",
+  );
   return { code: result.status, out: result.stdout, err };
 }
 

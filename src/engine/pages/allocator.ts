@@ -45,7 +45,7 @@ const COSTLY_ORDER = 3;
 const LOW_LISTS = 12;
 const PCP_LIST_COUNT = 14;
 /** Types with per-CPU lists of their own (MIGRATE_PCPTYPES). */
-const PCP_TYPES = 3;
+export const PCP_TYPES = 3;
 const FIRST = 0;
 const LAST = 8;
 const ZONE_DMA32 = 1;

@@ -79,6 +79,11 @@ export class ArenaHeap {
     return this.#w.load32(this.#table, 0);
   }
 
+  /** Heap pages that hold something now. */
+  held(): number {
+    return this.#w.load32(this.#table, 8);
+  }
+
   #at(index: number): number {
     return 16 + index * 4;
   }
@@ -93,6 +98,7 @@ export class ArenaHeap {
   take(pfn: number, pages: number): Ref {
     const w = this.#w;
     const free = w.load32(this.#table, 4);
+    w.add32(this.#table, 8, pages);
     if (pages === 1 && free !== 0) {
       // Single pages are reused, last freed first: a free entry names the next one.
       w.store32(this.#table, 4, -w.load32(this.#table, this.#at(free - 1)));
@@ -109,6 +115,7 @@ export class ArenaHeap {
   give(ref: Ref, pages: number): void {
     const w = this.#w;
     const index = ref / this.refsPerPage - this.#first;
+    w.add32(this.#table, 8, -pages);
     for (let i = 0; i < pages; i++) {
       w.store32(this.#table, this.#at(index + i), -w.load32(this.#table, 4));
       w.store32(this.#table, 4, index + i + 1);

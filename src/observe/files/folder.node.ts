@@ -4,7 +4,9 @@
  * Names are those of /proc, at the folder's top or below `proc/`, each plain
  * or packed as `.zst` or `.gz`; a copied `sys/` tree is used where there is
  * one. Any file but kpageflags may be missing. Nothing but regular files is
- * opened, so that a FIFO in the folder cannot hang the reader.
+ * opened, so that a FIFO in the folder cannot hang the reader. A folder may have two
+ * moments of one machine (`kpageflags.before.zst`, `kpageflags.after.zst`): it is then
+ * said which.
  */
 import { createReadStream, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -16,19 +18,40 @@ import { ioReason } from "./io-error.node.js";
 /** Most files looked at below `sys/`: a machine of 16 TiB has 131,072 memory blocks. */
 const MAX_SYS_FILES = 1_000_000;
 
-export async function readFolder(path: string, pages: PagesAsked = "all"): Promise<Snapshot> {
+/** One of two moments that a folder may have the files of. */
+export type Moment = "before" | "after";
+
+/** True where a folder has the page flags of that moment. */
+export function hasMoment(path: string, moment: Moment): boolean {
+  return namesIn(path, "").some((name) => isPageFlags(momentName(name, moment) ?? ""));
+}
+
+/** Name of a file without its moment; null for one of another moment or of none. */
+function momentName(name: string, moment: Moment): string | null {
+  const without = name.replace(new RegExp(`\\.${moment}(?=\\.|$)`), "");
+  return without === name ? null : without;
+}
+
+export async function readFolder(
+  path: string,
+  pages: PagesAsked = "all",
+  moment: Moment | null = null,
+): Promise<Snapshot> {
   const collector = new MemberCollector(pages);
   const files = [...namesIn(path, ""), ...namesIn(path, "proc"), ...sysFilesIn(path, collector)];
-  if (!files.some((f) => isPageFlags(f))) {
+  const asked = (name: string): string | null =>
+    moment === null ? name : momentName(name, moment);
+  if (!files.some((f) => isPageFlags(asked(f) ?? ""))) {
     throw new InputError(
       { file: path },
-      "a folder without kpageflags",
+      `a folder without kpageflags${moment === null ? "" : `.${moment}`}`,
       "give a folder or tar of copied /proc files, or a capture",
     );
   }
-  for (const name of files) {
-    if (!collector.wants(name)) continue;
-    const full = join(path, name);
+  for (const file of files) {
+    const name = asked(file);
+    if (name === null || !collector.wants(name)) continue;
+    const full = join(path, file);
     const problem = unreadable(full);
     if (problem === null) await collector.add(name, full, bytesOf(full));
     else if (memberKind(name)?.kind === "page" || /zoneinfo/.test(name))

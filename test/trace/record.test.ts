@@ -2,7 +2,16 @@
  * Recording: what waits for its watermark and what goes out, what is made of the trace
  * file system, and, where this machine lets us (root), real recordings and their ends.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -90,6 +99,15 @@ describe("what waits and what goes out", () => {
   });
 });
 
+/** Number of a process that runs to the end of the test. */
+function spawnSleep(): number {
+  const child = spawn("sleep", ["60"], { stdio: "ignore" });
+  onTestFinished(() => {
+    child.kill();
+  });
+  return child.pid ?? 0;
+}
+
 describe("instances", () => {
   const root = (): string => {
     const path = mkdtempSync(join(tmpdir(), "memdesc-tracefs-"));
@@ -101,16 +119,20 @@ describe("instances", () => {
   it("removes those of processes that are gone, and no others", () => {
     const path = root();
     // Beyond the largest process number that Linux gives.
-    for (const name of ["memdesc-4194999", "memdesc-x", "other", `memdesc-${process.ppid}`])
+    const running = `memdesc-${process.ppid}`;
+    // A number that was given again: the process is younger than the instance.
+    const again = "memdesc-" + String(spawnSleep());
+    for (const name of ["memdesc-4194999", "memdesc-x", "other", running, again])
       mkdirSync(join(path, "instances", name));
     const busy = join(path, "instances", "memdesc-4194998");
     mkdirSync(busy);
     writeFileSync(join(busy, "held"), "");
+    utimesSync(join(path, "instances", again), 1000, 1000);
     const stale = removeStaleInstances(path);
-    expect(stale.removed).toContain("memdesc-4194999");
+    expect(stale.removed.toSorted()).toEqual(["memdesc-4194999", again].toSorted());
     expect(stale.kept.map((n) => n.subject)).toEqual(["memdesc-4194998"]);
     expect(readdirSync(join(path, "instances"))).toEqual(
-      expect.arrayContaining(["memdesc-4194998", "memdesc-x", "other"]),
+      expect.arrayContaining(["memdesc-4194998", "memdesc-x", "other", running]),
     );
   });
 
@@ -137,7 +159,9 @@ const cannot = ((): string | null => {
 const instances = (): string[] => {
   const tracefs = openTracefs();
   try {
-    return readdirSync(join(tracefs.root, "instances")).filter((n) => n.startsWith("memdesc-"));
+    const own = `memdesc-${process.pid}`;
+    // Other tests, and others on this machine, may be recording too.
+    return readdirSync(join(tracefs.root, "instances")).filter((n) => n === own);
   } finally {
     tracefs.close();
   }

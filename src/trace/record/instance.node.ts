@@ -8,7 +8,8 @@
  * cannot be seen (another container).
  *
  * Facts: Documentation/trace/ftrace.rst (Instances); instance_rmdir() and
- * trace_pid_write() in kernel/trace/trace.c of 6.1 and 6.18.
+ * trace_pid_write() in kernel/trace/trace.c of 6.1 and 6.18;
+ * proc_pid_stat(5) (starttime).
  */
 import {
   closeSync,
@@ -19,8 +20,10 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  statSync,
   writeSync,
 } from "node:fs";
+import { uptime } from "node:os";
 import { join } from "node:path";
 import { ioReason } from "../../observe/files/io-error.node.js";
 import { InputError } from "../../observe/input-error.js";
@@ -178,9 +181,10 @@ export function removeStaleInstances(root: string): StaleInstances {
   }
   for (const name of names) {
     const pid = NAME.exec(name)?.[1];
-    if (pid === undefined || runsMemdesc(Number(pid))) continue;
+    const path = join(root, "instances", name);
+    if (pid === undefined || isMakerOf(path, Number(pid))) continue;
     try {
-      rmdirSync(join(root, "instances", name));
+      rmdirSync(path);
       removed.push(name);
     } catch (error) {
       kept.push({ subject: name, text: ioReason(error) });
@@ -189,12 +193,21 @@ export function removeStaleInstances(root: string): StaleInstances {
   return { removed, kept };
 }
 
-/** True where the process runs and is a memdesc, and not another that got its number. */
-function runsMemdesc(pid: number): boolean {
+/** Clock ticks of /proc/PID/stat in a second: USER_HZ, 100 wherever Linux runs. */
+const TICKS = 100;
+/** Milliseconds by which the two times may differ: ticks, and clocks that are read one after the other. */
+const SLACK = 1000;
+
+/** True where the process runs and is older than the instance: not another that got its number. */
+function isMakerOf(path: string, pid: number): boolean {
   // Its number is ours: we have made no instance yet, so it was another's before.
   if (pid === process.pid) return false;
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("memdesc");
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The 22nd field; the second is a name in brackets that may hold anything.
+    const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    const age = uptime() * 1000 - (ticks / TICKS) * 1000;
+    return Date.now() - age <= statSync(path).mtimeMs + SLACK;
   } catch {
     return false;
   }

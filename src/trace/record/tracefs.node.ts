@@ -4,7 +4,9 @@
  * Where it is not mounted, it is mounted on /sys/kernel/tracing, its root is opened, and
  * it is taken off there again at once: everything else goes through the open folder,
  * which the kernel keeps alive as long as this process. So mounts are as before from the
- * first moment, and whatever ends the process ends the mount, kill -9 included.
+ * first moment, and whatever ends the process ends the mount, kill -9 included. Several
+ * recordings may do so at the same time: the kernel mounts it once on a place, and who comes
+ * second tries again.
  *
  * Facts: Documentation/trace/ftrace.rst; mount_namespaces(7) and umount2(2) (MNT_DETACH).
  */
@@ -19,8 +21,6 @@ const SUBJECT = { file: "trace file system" };
 
 export interface Tracefs {
   readonly root: string;
-  /** True where it was not mounted and is reached by an open folder. */
-  readonly own: boolean;
   close(): void;
 }
 
@@ -33,24 +33,47 @@ export function whyNotRecord(): string | null {
   return null;
 }
 
+/** Times that a mount is tried which another recording has just now, and milliseconds between two. */
+const TRIES = 100;
+const AGAIN = 10;
+
 /** Opens the trace file system. Throws InputError. */
 export function openTracefs(): Tracefs {
-  const mounted = mountedAt();
-  if (mounted !== null) return { root: mounted, own: false, close: () => {} };
-  run("mount", ["-t", "tracefs", "tracefs", PLACE]);
+  for (let left = TRIES; ; left--) {
+    const mounted = mountedAt();
+    // Open also where it is mounted: it may be another recording's, and be gone in a moment.
+    const there = mounted === null ? null : openFolder(mounted);
+    if (there !== null) {
+      if (isFolder(join(there.root, "instances"))) return there;
+      there.close();
+    }
+    try {
+      run("mount", ["-t", "tracefs", "tracefs", PLACE]);
+    } catch (error) {
+      const busy = error instanceof InputError && /already mounted|busy/i.test(error.reason);
+      if (!busy || left === 0) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, AGAIN);
+      continue;
+    }
+    try {
+      return openFolder(PLACE);
+    } finally {
+      run("umount", ["--lazy", PLACE]);
+    }
+  }
+}
+
+/** What is mounted at the place now, whatever becomes of the mount. */
+function openFolder(place: string): Tracefs {
   let folder: number;
   try {
-    folder = openSync(PLACE, constants.O_RDONLY | constants.O_DIRECTORY);
+    folder = openSync(place, constants.O_RDONLY | constants.O_DIRECTORY);
   } catch (error) {
     throw new InputError(SUBJECT, ioReason(error));
-  } finally {
-    run("umount", ["--lazy", PLACE]);
   }
-  const root = `/proc/${process.pid}/fd/${folder}`;
   let open = true;
   return {
-    root,
-    own: true,
+    root: `/proc/${process.pid}/fd/${folder}`,
     close: () => {
       if (open) closeSync(folder);
       open = false;
@@ -88,7 +111,11 @@ function isFolder(path: string): boolean {
 
 function run(command: string, args: readonly string[]): void {
   try {
-    execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
+    execFileSync(command, args, {
+      env: { ...process.env, LC_ALL: "C" },
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: 10_000,
+    });
   } catch (error) {
     const said = error instanceof Error && "stderr" in error ? String(error.stderr).trim() : "";
     throw new InputError(

@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { deviceProduct } from "../src/engine/design/device-axes.js";
+import { deviceAxes, deviceProduct, plainAxes } from "../src/engine/design/device-axes.js";
 import { coveringArray } from "../src/engine/design/covering.js";
 import { DesignError, parseDesign, type Design } from "../src/engine/design/presets.js";
 import { VARIANTS, type Variant } from "./cases/case.js";
@@ -25,7 +25,7 @@ const JOBS_MAX = 256;
 
 const EXAMPLES = `
 Examples:
-  $ npm run conformance                                 every combination
+  $ npm run conformance                                 every combination (145 designs)
   $ npm run conformance -- --pairs                      those that cover every pair of choices
   $ npm run conformance -- --design device-tuple        one design
   $ npm run conformance -- --case hmm.exclusive,snapshot --variant device_private
@@ -85,7 +85,8 @@ function makeCommand(): Command {
   return new Command("conformance")
     .description(`The kernel's ${CASES.length} HMM self-test cases on designs of device memory.`)
     .option("--design <list>", "designs to run; every legal combination where left out", designs)
-    .option("--pairs", "only combinations that cover every pair of choices")
+    .option("--pairs", "only combinations that cover every pair of choices, options included")
+    .option("--every", "also every option of page words and of activation (2,652 designs, hours)")
     .option("--case <list>", "cases to run, by name (all)", cases)
     .option("--variant <list>", `variants to run (${VARIANTS.join(",")})`, variants)
     .addOption(
@@ -116,6 +117,7 @@ export function readOptions(words: readonly string[]): Options {
   const given = command.opts<{
     design?: Design[];
     pairs?: boolean;
+    every?: boolean;
     case?: string[];
     variant?: Variant[];
     largest: string;
@@ -123,10 +125,11 @@ export function readOptions(words: readonly string[]): Options {
     jobs: number;
     json?: boolean;
   }>();
-  if (given.design !== undefined && given.pairs === true)
-    command.error("error: --pairs chooses the designs: it does not go with --design");
+  const choosing = [given.design !== undefined, given.pairs, given.every].filter(Boolean);
+  if (choosing.length > 1)
+    command.error("error: --design, --pairs and --every choose the designs: give one of them");
   return {
-    designs: given.design ?? everyDesign(given.pairs === true),
+    designs: given.design ?? designsOf(given.pairs ? "pairs" : given.every ? "every" : "plain"),
     cases: given.case ?? CASES.map(({ name }) => name),
     variants: given.variant ?? VARIANTS,
     jobs: given.jobs,
@@ -136,8 +139,11 @@ export function readOptions(words: readonly string[]): Options {
   };
 }
 
-/** Every legal combination, or those that cover all pairs of choices. */
-export function everyDesign(pairs: boolean): Design[] {
-  const { legal } = deviceProduct();
-  return (pairs ? coveringArray(legal) : legal).map(({ design }) => design);
+/**
+ * Every legal combination of page word, name, record, lifetime and activation; with
+ * `every` also of what can be chosen within them; or those that cover all pairs of that.
+ */
+export function designsOf(which: "plain" | "every" | "pairs"): Design[] {
+  const { legal } = deviceProduct(which === "plain" ? plainAxes() : deviceAxes());
+  return (which === "pairs" ? coveringArray(legal) : legal).map(({ design }) => design);
 }

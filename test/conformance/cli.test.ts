@@ -8,7 +8,7 @@ import { VARIANTS } from "../../conformance/cases/case.js";
 import { CASES } from "../../conformance/cases/index.js";
 import { readOptions } from "../../conformance/options.js";
 import { reportJson, reportLines, type Ran } from "../../conformance/report.js";
-import { deviceProduct } from "../../src/engine/design/device-axes.js";
+import { deviceProduct, plainAxes } from "../../src/engine/design/device-axes.js";
 import { textWidth } from "../../src/report/table.js";
 
 describe("arguments", () => {
@@ -22,9 +22,11 @@ describe("arguments", () => {
   });
   afterEach(() => vi.restoreAllMocks());
 
-  it("are none for all cases on every legal design", () => {
+  it("are none for all cases on every page word with every name, record, lifetime, activation", () => {
     const options = readOptions([]);
-    expect(options.designs.length).toBe(deviceProduct().legal.length);
+    expect(options.designs.length).toBe(deviceProduct(plainAxes()).legal.length);
+    expect(new Set(options.designs.map((d) => d.word)).size).toBe(5);
+    expect(readOptions(["--every"]).designs.length).toBe(deviceProduct().legal.length);
     expect(options.cases.length).toBe(39);
     expect(options.variants).toEqual(VARIANTS);
   });
@@ -52,6 +54,7 @@ describe("arguments", () => {
     ["--nothing"],
     ["extra"],
     ["--pairs", "--design", "today"],
+    ["--pairs", "--every"],
   ])("that mean nothing are refused in one line: %s %s", (...words) => {
     expect(() => readOptions(words)).toThrow(CommanderError);
     expect(said).toMatch(/^conformance: [^\n]+ \(see --help\)\n$/);

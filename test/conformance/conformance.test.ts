@@ -15,7 +15,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { VARIANTS } from "../../conformance/cases/case.js";
 import { CASES } from "../../conformance/cases/index.js";
-import { everyDesign } from "../../conformance/options.js";
+import { designsOf } from "../../conformance/options.js";
 import { Pool } from "../../conformance/pool.js";
 import type { Done } from "../../conformance/worker.js";
 
@@ -26,7 +26,7 @@ const PATIENCE = 1_200_000;
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "conformance-"));
-const designs = everyDesign(true);
+const designs = designsOf("pairs");
 const done = new Map<string, Done>();
 
 beforeAll(async () => {

@@ -39,6 +39,17 @@ export function deviceAxes(): Axis[] {
   return [...PAGE_AXES, ...device.toSorted((a, b) => rank(a.name) - rank(b.name))];
 }
 
+/**
+ * The same without what is an option of a choice: the page words as their presets have
+ * them, and name, record, lifetime, activation.
+ */
+export function plainAxes(): Axis[] {
+  return deviceAxes().map(({ name, values }) => ({
+    name,
+    values: name === "word" || ORDER.includes(name) ? values : [OWN],
+  }));
+}
+
 /** One value of each of some axes, in every combination. */
 function* tuples(axes: readonly Axis[]): Generator<string[]> {
   const [first, ...rest] = axes;

@@ -55,7 +55,7 @@ function decided(batch: EventBatch, lookAhead = LOOK_AHEAD): { decide: Decide; o
 
 const heldOf = (decide: Decide): { pfn: number; order: number; kind: string }[] => {
   const held: { pfn: number; order: number; kind: string }[] = [];
-  decide.frames.forEachBlock((pfn, word) => {
+  decide.frames.forEach((pfn, word) => {
     held.push({ pfn, order: orderOfBlock(word), kind: kindOf(kindOfBlock(word)) });
   });
   return held;
@@ -278,5 +278,5 @@ test("blocks that the trace allocated are told from those of a snapshot", () => 
   const load = new Workload(8);
   load.alloc(0, "anon");
   const { decide } = decided(load.batch);
-  decide.frames.forEachBlock((_, word) => expect(isTraced(word)).toBe(true));
+  decide.frames.forEach((_, word) => expect(isTraced(word)).toBe(true));
 });

@@ -50,7 +50,7 @@ function replayed(
 /** What the machine holds for the traced one's blocks, as the sanitizer wants to be told. */
 function claims(machine: Machine, decide: Decide, replay: Replay): HeldBlock[] {
   const held: HeldBlock[] = [];
-  decide.frames.forEachBlock((pfn, word) => {
+  decide.frames.forEach((pfn, word) => {
     const at = replay.homes.at(pfn);
     if (at < 0) return;
     const type = machine.design.typeOf(at);

@@ -4,18 +4,16 @@
  *
  * One word per frame: 0 for a frame that nobody is known to hold and for the frames
  * of a block behind its first; for the first one the block's order, kind, rule and
- * where it came from. Chunks of 65,536 frames are made when one of them is first
- * named, so a trace without a snapshot needs no size of the machine.
+ * where it came from.
  *
  * A free names a frame and an order; the block that it means is found under it (the
  * same block, a larger one that was split, several smaller ones). Source of what can
  * happen: trace-facts, rule 3; mm/page_alloc.c (split_page, free_the_page).
  */
-import { kindOfAnswer } from "./kinds.js";
 import type { KindId } from "../../observe/kinds.js";
+import { FrameWords } from "../frame-words.js";
+import { kindOfAnswer } from "./kinds.js";
 
-const CHUNK_SHIFT = 16;
-const CHUNK = 1 << CHUNK_SHIFT;
 /** Frames that a machine can have: 8 TiB of 4 KiB pages, as the engine's. */
 export const FRAMES_MAX = 2 ** 31;
 /** Largest order of an allocation: MAX_PAGE_ORDER. */
@@ -34,22 +32,8 @@ export const answerOfBlock = (word: number): number => (word & ~TRACED) >> ANSWE
 export const kindOfBlock = (word: number): KindId => kindOfAnswer(answerOfBlock(word));
 export const isTraced = (word: number): boolean => (word & TRACED) !== 0;
 
-export class Frames {
-  readonly #chunks: (Int32Array | undefined)[] = [];
-
-  /** The word of a frame; 0 for one that begins no block. */
-  at(pfn: number): number {
-    const chunk = this.#chunks[pfn >>> CHUNK_SHIFT];
-    return chunk === undefined ? 0 : chunk[pfn & (CHUNK - 1)];
-  }
-
-  set(pfn: number, word: number): void {
-    const i = pfn >>> CHUNK_SHIFT;
-    while (this.#chunks.length <= i) this.#chunks.push(undefined);
-    const chunk = (this.#chunks[i] ??= new Int32Array(CHUNK));
-    chunk[pfn & (CHUNK - 1)] = word;
-  }
-
+/** The word of a frame is 0 where it begins no block. */
+export class Frames extends FrameWords {
   /** First frame of the block that a frame belongs to; −1 for none. */
   headOf(pfn: number): number {
     if (this.at(pfn) !== 0) return pfn;
@@ -59,13 +43,5 @@ export class Frames {
       if (word !== 0) return pfn < head + (1 << orderOfBlock(word)) ? head : -1;
     }
     return -1;
-  }
-
-  /** Every block, in order of frames. */
-  forEachBlock(visit: (pfn: number, word: number) => void): void {
-    for (const [i, chunk] of this.#chunks.entries()) {
-      if (chunk === undefined) continue;
-      for (let j = 0; j < CHUNK; j++) if (chunk[j] !== 0) visit(i * CHUNK + j, chunk[j]);
-    }
   }
 }

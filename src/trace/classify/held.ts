@@ -91,7 +91,7 @@ export function accuracyOf(
   since: number,
 ): Accuracy {
   const table = KINDS.map(() => new Float64Array(KINDS.length));
-  frames.forEachBlock((pfn, word) => {
+  frames.forEach((pfn, word) => {
     if (!isTraced(word) || born.at(pfn) > since) return;
     const derived = table[kindOfBlock(word)];
     const end = Math.min(kinds.length, pfn + (1 << orderOfBlock(word)));
@@ -121,7 +121,7 @@ export function accuracyOf(
 /** Pages by kind as the frames of the trace have them; what nobody holds is not among them. */
 export function totalsOf(frames: Frames): Float64Array {
   const totals = new Float64Array(KINDS.length);
-  frames.forEachBlock((_, word) => {
+  frames.forEach((_, word) => {
     totals[kindOfBlock(word)] += 1 << orderOfBlock(word);
   });
   return totals;

@@ -26,7 +26,7 @@ export function momentOf(
   // Per millisecond: blocks born then that the snapshot has, and that it has not.
   const has = new Int32Array(end + 2);
   const lacks = new Int32Array(end + 2);
-  frames.forEachBlock((pfn, word) => {
+  frames.forEach((pfn, word) => {
     if (!isTraced(word)) return;
     const ms = Math.min(end, Math.max(0, born.at(pfn) - 1));
     if (kinds[pfn] === FREE) lacks[ms]++;

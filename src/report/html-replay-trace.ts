@@ -157,13 +157,19 @@ export function accuracy({ against }: ReplayReport): Markup {
       "",
     ]),
   ];
-  const totals = against.totals.map(({ kind, derived, real }) =>
+  const { free } = against;
+  const listed = free.listed + free.perCpu;
+  const totals = [
+    ...against.totals,
+    { kind: "free" as const, derived: free.derived, real: listed, silent: null },
+  ].map(({ kind, derived, real, silent }) =>
     tr([
       html`<span class="swatch k-${kind}"></span>${kind}`,
       formatCount(derived),
       formatCount(real),
       derived === real ? NONE : `${derived > real ? "+" : ""}${formatCount(derived - real)}`,
       share(Math.abs(derived - real), real),
+      silent === null ? NONE : formatCount(silent),
     ]),
   );
   const from = against.readFrom ?? against.secondsIn;
@@ -176,10 +182,10 @@ export function accuracy({ against }: ReplayReport): Markup {
       </p>
       ${table(["taken for", "pages", "right", "share", { sentence: "the others are" }], rows)}
       <h3>All pages, about ${against.secondsIn.toFixed(2)} s into the trace</h3>
-      ${table(["kind", "trace", "snapshot", "difference", "of snapshot"], totals)}
+      ${table(["kind", "trace", "snapshot", "difference", "of snapshot", "unseen"], totals)}
       <p class="dim">
-        kernel: pages on per-CPU lists look like kernel pages in a snapshot; the trace knows which
-        were freed.
+        unseen: there in the snapshot, and the trace has no holder of them. free: on free lists, and
+        ${formatCount(free.perCpu)} on per-CPU lists, which look like kernel pages in the snapshot.
       </p>`,
   );
 }

@@ -5,7 +5,7 @@
  * Figures of a design are read off its machine; what is derived from them here is
  * sums, shares and differences to today.
  */
-import { kindId, KINDS, kindOf, type Kind } from "../observe/kinds.js";
+import { kindId, KINDS, type Kind } from "../observe/kinds.js";
 import type { Analysis } from "../trace/analyse.js";
 import type { Accuracy } from "../trace/classify/held.js";
 import { TRACE_RULES } from "../trace/classify/kinds.js";
@@ -65,7 +65,11 @@ export interface ReplayReport {
       readonly kind: Kind;
       readonly derived: number;
       readonly real: number;
+      /** Pages of the snapshot of which the trace has no holder. */
+      readonly silent: number;
     }[];
+    /** Free pages: as the trace has them, on the snapshot's free lists, on its per-CPU lists (zoneinfo). */
+    readonly free: { readonly derived: number; readonly listed: number; readonly perCpu: number };
     /** The moment that fits the snapshot best, and when its reading began, where that is known; seconds from the first event. */
     readonly secondsIn: number;
     readonly readFrom: number | null;
@@ -154,16 +158,26 @@ export function replayReport(
     ),
     against: analysis.against && {
       accuracy: analysis.against.accuracy,
-      totals: KINDS.flatMap((_, k) => {
-        const [derived, real] = [analysis.against?.derived[k] ?? 0, analysis.against?.real[k] ?? 0];
-        return derived > 0 ? [{ kind: kindOf(k), derived, real }] : [];
-      }),
+      totals: totalsRows(analysis.against),
+      free: analysis.against.free,
       secondsIn: analysis.against.moment / 1e9,
       readFrom: analysis.against.began === null ? null : analysis.against.began / 1e9,
     },
     designs: replays.map((r) => costOf(r, today, kinds, ordersOf(whatIf))),
     notShown: NOT_SHOWN,
   };
+}
+
+function totalsRows({
+  derived,
+  real,
+  silent,
+}: NonNullable<Analysis["against"]>): NonNullable<ReplayReport["against"]>["totals"] {
+  return KINDS.flatMap((kind, k) =>
+    derived[k] > 0
+      ? [{ kind, derived: derived[k], real: real[k], silent: Math.max(0, silent[k]) }]
+      : [],
+  );
 }
 
 function costOf(

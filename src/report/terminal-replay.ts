@@ -316,14 +316,29 @@ function accuracyLines({ against }: ReplayReport, p: Paint): string[] {
       "",
     ],
   ];
+  const listed = against.free.listed + against.free.perCpu;
   const totals: Row[] = [
-    [p.heading(`PAGES AT ABOUT ${seconds(against.secondsIn)}`), "trace", "snapshot", "difference"],
-    ...against.totals.map(({ kind, derived, real }): Row => [
+    [
+      p.heading(`PAGES AT ABOUT ${seconds(against.secondsIn)}`),
+      "trace",
+      "snapshot",
+      "difference",
+      "unseen",
+    ],
+    ...against.totals.map(({ kind, derived, real, silent }): Row => [
       kind,
       formatCount(derived),
       formatCount(real),
       formatCount(derived - real),
+      formatCount(silent),
     ]),
+    [
+      "free",
+      formatCount(against.free.derived),
+      formatCount(listed),
+      formatCount(against.free.derived - listed),
+      "",
+    ],
   ];
   return [
     ...tableLines({ align: ["left", "right", "right", "right", "left"], rows }),
@@ -331,9 +346,9 @@ function accuracyLines({ against }: ReplayReport, p: Paint): string[] {
       `pages that the trace allocated, and that were there from ${seconds(from)} into it to its end, while the snapshot was read`,
     ).map(p.dim),
     "",
-    ...tableLines({ align: right(4), rows: totals }),
+    ...tableLines({ align: right(5), rows: totals }),
     ...wrap(
-      "kernel: pages on per-CPU lists look like kernel pages in a snapshot; the trace knows which were freed",
+      `unseen: there in the snapshot, and the trace has no holder of them. free: on free lists, and ${formatCount(against.free.perCpu)} on per-CPU lists, which look like kernel pages in the snapshot`,
     ).map(p.dim),
   ];
 }

@@ -7,14 +7,17 @@
  * (accuracy), and pages of each kind on both sides at the moment that fits best
  * (totals). What the trace could not see is the difference, and is given as it is.
  */
+import { kindId } from "../observe/kinds.js";
 import type { Classification } from "../observe/objects.js";
 import type { Snapshot } from "../observe/snapshot.js";
 import { Decide, type Tally } from "./classify/decide.js";
 import {
   type Accuracy,
   accuracyOf,
+  freeOf,
   holdAll,
   kindsOfFrames,
+  silentOf,
   totalsOf,
   totalsOfKinds,
 } from "./classify/held.js";
@@ -27,6 +30,8 @@ import type { Damage, EventSource, TraceAbout, TraceNote } from "./source.js";
 /** Rows that are read at once, and operations that are handed on at once. */
 export const BATCH = 1 << 16;
 export const OPS = 1 << 17;
+
+const FREE = kindId("free");
 
 export interface Analysis {
   readonly about: TraceAbout;
@@ -47,6 +52,10 @@ export interface Analysis {
     /** Pages by KINDS as the trace has them, and as they were. */
     readonly derived: Float64Array;
     readonly real: Float64Array;
+    /** Pages of the snapshot by kind of which the trace has no holder: they came in silently. */
+    readonly silent: Float64Array;
+    /** Free pages: as the trace has them, on the snapshot's free lists, on its per-CPU lists. */
+    readonly free: { readonly derived: number; readonly listed: number; readonly perCpu: number };
     /** The moment that contradicts fewest blocks, in nanoseconds from the first event. */
     readonly moment: number;
     /** When the reading of the snapshot began, in the same; null where nobody wrote it down. */
@@ -89,21 +98,34 @@ export async function analyse(options: AnalyseOptions): Promise<Analysis> {
   const accuracy = accuracyOf(once.decide.frames, kinds, born, afterAt === null ? found : least);
   // Once more, for what was held at that moment.
   let derived = totalsOf(once.decide.frames);
+  let silent = silentOf(once.decide.frames, kinds);
   const onMoment = (frames: Frames): void => {
     derived = totalsOf(frames);
+    silent = silentOf(frames, kinds);
   };
   if (found <= ms(last)) await pass(options, { moment: first + found * 1e6, onMoment });
+  const real = totalsOfKinds(kinds);
   return {
     ...once.analysis,
     against: {
       accuracy,
       derived,
-      real: totalsOfKinds(kinds),
+      real,
+      silent,
+      free: {
+        derived: freeOf(derived, real),
+        listed: real[FREE],
+        perCpu: perCpuPages(after.snapshot),
+      },
       moment: Math.min(first + found * 1e6, last) - first,
       began: afterAt === null ? null : Math.max(0, afterAt - first),
     },
   };
 }
+
+/** Pages on per-CPU lists, by zoneinfo: /proc/kpageflags shows them as kernel pages. */
+const perCpuPages = ({ zones }: Snapshot): number =>
+  zones.reduce((sum, { cpus }) => sum + cpus.reduce((n, { count }) => n + count, 0), 0);
 
 interface Asked {
   /** Told when each block was allocated. */

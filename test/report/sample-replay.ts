@@ -140,9 +140,10 @@ export const SAMPLE_REPLAY: ReplayReport = {
       right: 69_300,
     },
     totals: [
-      { kind: "file", derived: 295_000, real: 294_000 },
-      { kind: "kernel", derived: 216_000, real: 270_000 },
+      { kind: "file", derived: 295_000, real: 294_000, silent: 12 },
+      { kind: "kernel", derived: 216_000, real: 270_000, silent: 53_000 },
     ],
+    free: { derived: 3_100_000, listed: 3_050_000, perCpu: 49_000 },
     secondsIn: 3.1,
     readFrom: 3,
   },

@@ -127,6 +127,25 @@ export function totalsOf(frames: Frames): Float64Array {
   return totals;
 }
 
+/**
+ * Pages of a snapshot, by kind, that somebody holds and of which the frames of the trace
+ * have no block: they came in silently. Kernel pages on per-CPU lists are among them.
+ */
+export function silentOf(frames: Frames, kinds: Uint8Array): Float64Array {
+  const silent = totalsOfKinds(kinds).map((n, kind) => (IS_HELD[kind] ? n : 0));
+  frames.forEach((pfn, word) => {
+    const end = Math.min(kinds.length, pfn + (1 << orderOfBlock(word)));
+    for (let at = pfn; at < end; at++) if (IS_HELD[kinds[at]]) silent[kinds[at]]--;
+  });
+  return silent;
+}
+
+/** Pages that are free as the trace has them: all that can be held or free, less what is held. */
+export function freeOf(held: Float64Array, real: Float64Array): number {
+  const all = real.reduce((sum, n, kind) => sum + (IS_HELD[kind] || kind === FREE ? n : 0), 0);
+  return all - held.reduce((sum, n) => sum + n, 0);
+}
+
 /** Pages by kind of a snapshot. */
 export function totalsOfKinds(kinds: Uint8Array): Float64Array {
   const totals = new Float64Array(KINDS.length);

@@ -50,7 +50,7 @@ export const REFUSALS = [
   "no descriptor for a part",
 ] as const;
 
-/** Kinds → the type that describes them; −1 for kinds of which nothing is allocated. */
+/** Kinds → the type that describes them; Misc for what none does. */
 const TYPE_OF = KINDS.map((_, kind): PageType => {
   if (kind === FILE || kind === SHMEM) return T_FILE;
   if (kind === ANON) return T_ANON;
@@ -120,8 +120,7 @@ export class Replay {
       const time = ops.time[i];
       if (time >= series.next) series.sample(time);
       const what = ops.op[i];
-      if (what === OP_ALLOC) this.#one(ops, i, what);
-      else if (what === OP_FREE) this.#one(ops, i, what);
+      if (what === OP_ALLOC || what === OP_FREE) this.#one(ops, i, what);
       else if (what === OP_SPLIT) this.#split(ops.pfn[i], ops.order[i], ops.arg[i]);
       else this.faults++;
     }

@@ -87,12 +87,11 @@ async function replay(asked: string, options: ReplayCommand): Promise<void> {
   const { tracePath } = await import("../trace/bundled.node.js");
   const path = tracePath(asked);
   const { openTrace } = await import("../trace/open.node.js");
-  const { traceSnapshots } = await import("../trace/input.node.js");
+  const { emptyMachine, traceSnapshots } = await import("../trace/input.node.js");
   const { analyse } = await import("../trace/analyse.js");
-  const progress = new Progress(process.stderr);
-  const interrupts = new Set([progress]);
+  let progress = new Progress(process.stderr);
   const interrupted = (): void => {
-    for (const shown of interrupts) shown.finish();
+    progress.finish();
     process.exit(INTERRUPTED);
   };
   process.once("SIGINT", interrupted);
@@ -103,7 +102,12 @@ async function replay(asked: string, options: ReplayCommand): Promise<void> {
   };
   const analysis = await analyse(reading);
   const { runReplays } = await import("../report/run-replay.node.js");
-  const tasks = designs.map((design) => ({ design, path, frames: analysis.frames, whatIf }));
+  const populated = reading.before !== null;
+  const before = reading.before ?? emptyMachine(path, analysis.frames);
+  const tasks = designs.map((design) => ({ design, path, before, populated, whatIf }));
+  // How much there is to do is known from here on.
+  progress.finish();
+  progress = new Progress(process.stderr);
   const total = analysis.rows * designs.length;
   const replays = await runReplays(tasks, (rows) =>
     progress.update("replaying events", rows, total),
@@ -111,13 +115,7 @@ async function replay(asked: string, options: ReplayCommand): Promise<void> {
   process.off("SIGINT", interrupted);
   progress.finish();
   const { replayReport } = await import("../report/replay-model.js");
-  const report = replayReport(
-    asked,
-    analysis,
-    replays,
-    reading.before === null ? "empty" : "snapshot",
-    whatIf,
-  );
+  const report = replayReport(asked, analysis, replays, populated ? "snapshot" : "empty", whatIf);
   if (options.html !== undefined) {
     const { renderReplayHtml } = await import("../report/html-replay.js");
     await writeWhole(options.html, renderReplayHtml(report));

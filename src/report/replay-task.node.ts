@@ -2,7 +2,7 @@
  * One design's replay, in a worker or in the calling thread, and what the engine
  * refuses as an answer.
  */
-import { traceSnapshots, emptyMachine } from "../trace/input.node.js";
+import type { Described } from "../trace/analyse.js";
 import { openTrace } from "../trace/open.node.js";
 import { type DesignReplay, replayDesign } from "../trace/replay/run.js";
 import type { ReplayWhatIf } from "../trace/replay/what-if.js";
@@ -11,23 +11,23 @@ import type { Answer } from "./tasks.js";
 export interface ReplayTask {
   readonly design: string;
   readonly path: string;
-  /** Frames of a machine that begins empty. */
-  readonly frames: number;
+  /** The machine before the trace; all of its frames free where there is no snapshot. */
+  readonly before: Described;
+  readonly populated: boolean;
   readonly whatIf: ReplayWhatIf;
 }
 
 /** Never throws for what the design or the machine refuses. */
 export async function replayTask(
-  { design, path, frames, whatIf }: ReplayTask,
+  { design, path, before, populated, whatIf }: ReplayTask,
   onProgress: (rows: number) => void,
 ): Promise<Answer<DesignReplay>> {
   try {
-    const { before } = await traceSnapshots(path);
     const result = await replayDesign({
       design,
       open: () => openTrace(path),
-      before: before ?? emptyMachine(path, frames),
-      populated: before !== null,
+      before,
+      populated,
       whatIf,
       onProgress,
     });
